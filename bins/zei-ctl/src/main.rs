@@ -1,0 +1,2 @@
+//! Client of a running zei: list, status, start, stop, restart, signal.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Runs a program under another user and group.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Owns exactly one service: spawn, restart policy, control, stop.
+fn main() {}

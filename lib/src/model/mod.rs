@@ -1,0 +1,5 @@
+//! What is decided, without clock, files, environment or system calls.
+
+pub mod spec;
+pub mod time;
+pub mod users;

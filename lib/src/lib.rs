@@ -16,4 +16,6 @@ pub mod exit;
 pub mod model;
 pub mod name;
 pub mod paths;
+pub mod protocol;
 pub mod signal;
+pub mod text;

@@ -18,4 +18,5 @@ pub mod name;
 pub mod paths;
 pub mod protocol;
 pub mod signal;
+pub mod sys;
 pub mod text;

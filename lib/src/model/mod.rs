@@ -1,5 +1,8 @@
 //! What is decided, without clock, files, environment or system calls.
 
+pub mod definition;
+pub mod record;
+pub mod service;
 pub mod spec;
 pub mod time;
 pub mod users;

@@ -1,1 +1,3 @@
-//! sys
+//! System calls, each a thin function that says in its own words what went wrong.
+
+pub mod raw;

@@ -168,7 +168,7 @@ struct Section<'a>(&'a [u8]);
 
 impl<'a> Section<'a> {
     /// The values of `key`, each with the NUL behind it.
-    fn all(self, key: &'static str) -> impl Iterator<Item = &'a CStr> {
+    fn all(self, key: &'static str) -> impl Iterator<Item = &'a CStr> + Clone {
         self.0
             .split_inclusive(|byte| *byte == 0)
             .filter_map(move |entry| entry.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
@@ -279,7 +279,7 @@ impl<'a> Definition<'a> {
     }
 
     /// The argument vector.
-    pub fn arguments(&self) -> impl Iterator<Item = &'a CStr> {
+    pub fn arguments(&self) -> impl Iterator<Item = &'a CStr> + Clone + use<'a> {
         self.own.all("argument")
     }
 
@@ -299,7 +299,7 @@ impl<'a> Definition<'a> {
     }
 
     /// The environment: a later variable replaces an earlier one of the same name.
-    pub fn environment(&self) -> impl Iterator<Item = &'a CStr> {
+    pub fn environment(&self) -> impl Iterator<Item = &'a CStr> + Clone + use<'a> {
         let own = self.own;
         let base = if own.text("clear_environment") == Some("1") { Section(&[]) } else { self.common };
         let kept = base.all("env").filter(move |variable| !own.all("env").any(|other| key(other) == key(variable)));

@@ -10,7 +10,7 @@
 //! while the phase is `Starting`, it names a process that the supervisor may not know of yet.
 
 use crate::exit::Exit;
-use crate::model::service::{Ending, Failure, Phase, Process, Reason, Service, SpawnStage, Stage, Then};
+use crate::model::service::{Ending, Failure, Phase, Process, Reason, Service, Shutdown, SpawnStage, Stage, Then};
 use crate::model::time::Time;
 
 /// The length of one record in bytes.
@@ -18,6 +18,45 @@ pub const SIZE: usize = 256;
 const WORDS: usize = SIZE / 8;
 /// Where in the record a new process writes its pid (8 bytes, little-endian).
 pub const CHILD_OFFSET: usize = SIZE - 8;
+
+/// Where the record of service `index` begins; in front of the first lies zei-init's [`Order`].
+pub const fn offset(index: usize) -> u64 {
+    (SIZE as u64).saturating_mul(index as u64 + 1)
+}
+
+/// What zei-init orders every supervisor to do, read by them when a TERM says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Order {
+    /// Stop, then leave.
+    pub shutdown: Option<Shutdown>,
+}
+
+impl Order {
+    /// The length of an order in bytes.
+    pub const SIZE: usize = 24;
+
+    /// The order's bytes.
+    pub fn encode(&self) -> [u8; Order::SIZE] {
+        let words = match self.shutdown {
+            None => [0; 3],
+            Some(Shutdown { deadline, signal }) => [1, deadline.0, u64::from(signal.unwrap_or(0))],
+        };
+        let mut bytes = [0; Order::SIZE];
+        for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
+            slot.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads an order; bytes never written are none.
+    pub fn decode(bytes: &[u8; Order::SIZE]) -> Order {
+        let word = |index: usize| {
+            bytes.chunks_exact(8).nth(index).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
+        };
+        let signal = u8::try_from(word(2)).ok().filter(|signal| *signal != 0);
+        Order { shutdown: (word(0) == 1).then_some(Shutdown { deadline: Time(word(1)), signal }) }
+    }
+}
 
 /// One record, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -252,6 +291,15 @@ pub(crate) mod tests {
             let record = Record { seq, service, child };
             prop_assert_eq!(Record::decode(&record.encode()), Some(record));
         }
+    }
+
+    #[test]
+    fn an_order_is_read_back_from_its_own_bytes() {
+        for signal in [None, Some(2)] {
+            let order = Order { shutdown: Some(Shutdown { deadline: Time(77), signal }) };
+            assert_eq!(Order::decode(&order.encode()), order);
+        }
+        assert_eq!(Order::decode(&[0; Order::SIZE]), Order::default());
     }
 
     #[test]

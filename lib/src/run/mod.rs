@@ -1,1 +1,3 @@
-//! run
+//! The event loops: wait, turn what happened into events, step, perform.
+
+pub mod supervise;

@@ -556,3 +556,9 @@ pub fn give_up_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: takes no argument.
     Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) }).map(drop)
 }
+
+/// kill(2) for any signal number, real-time ones included.
+pub fn kill(pid: i32, signal: u8) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::kill(pid, c_int::from(signal)) }).map(drop)
+}

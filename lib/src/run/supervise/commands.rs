@@ -1,7 +1,5 @@
 //! Control lines: taken, accepted on record, acted on, answered once their outcome stands.
 
-use super::acks::Acks;
-use super::place::Place;
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
@@ -9,6 +7,8 @@ use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, S
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::Status;
+use crate::run::acks::Acks;
+use crate::run::place::Place;
 use crate::signal;
 use crate::sys::{clock, process};
 use crate::text::{self, Text};

@@ -4,10 +4,8 @@
 //! Must never: decide (that is `model::service`), block on anything but its own poll, or poll on time
 //! without a deadline.
 
-mod acks;
 mod commands;
 mod launch;
-mod place;
 mod watch;
 
 use crate::exit;
@@ -17,6 +15,7 @@ use crate::model::service::{self, Action, Ending, Event, Phase, Process, Service
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::status::State;
+use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::process::{self, Children};
@@ -28,7 +27,6 @@ use commands::Commands;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
-use place::Place;
 use std::os::fd::{AsFd, OwnedFd};
 use watch::Watch;
 
@@ -97,7 +95,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
-    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name));
+    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     let (service, seq) = match ledger.read(index) {
         Some(record) => (recover(record, &definition), record.seq),
@@ -322,7 +320,7 @@ impl Supervisor<'_> {
     fn publish(&mut self) {
         let status = commands::status(&self.service, &self.definition, self.seq);
         if let Some(place) = &mut self.place {
-            place.write(&status);
+            place.write(status.encode().as_bytes());
         }
         let standing = Standing::of(&self.service);
         if standing != self.standing {

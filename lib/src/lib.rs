@@ -18,6 +18,7 @@ pub mod name;
 pub mod near;
 pub mod paths;
 pub mod protocol;
+pub mod run;
 pub mod signal;
 pub mod sys;
 pub mod text;

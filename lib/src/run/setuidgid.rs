@@ -53,6 +53,8 @@ fn switch(user: &OsStr) -> Result<Target, (u8, String)> {
 
 /// The exit code and the message for a failed exec(2); `found` is where the program is, if it is.
 fn explain(program: &OsStr, errno: Errno, found: Option<PathBuf>) -> (u8, String) {
+    // execvp(3) says EACCES for a PATH entry that can't be entered even if the program is nowhere.
+    let errno = if errno == Errno::EACCES && found.is_none() && !has_slash(program) { Errno::ENOENT } else { errno };
     let (code, advice) = match errno {
         Errno::ENOENT if found.is_some() => {
             (exit::NOT_EXECUTABLE, "install what its #! line or ELF header names as interpreter")
@@ -60,7 +62,9 @@ fn explain(program: &OsStr, errno: Errno, found: Option<PathBuf>) -> (u8, String
         Errno::ENOENT | Errno::ENOTDIR if has_slash(program) => {
             (exit::NOT_FOUND, "check the path and the working directory")
         }
-        Errno::ENOENT | Errno::ENOTDIR => (exit::NOT_FOUND, "install it, or add its directory to PATH"),
+        Errno::ENOENT | Errno::ENOTDIR => {
+            (exit::NOT_FOUND, "install it, or add its directory to PATH and let this user enter it")
+        }
         Errno::EACCES => (exit::NOT_EXECUTABLE, "let this user execute it and enter every directory above it"),
         Errno::EPERM => (exit::NOT_EXECUTABLE, "give the container the capabilities that the file asks for"),
         Errno::ENOEXEC => (exit::NOT_EXECUTABLE, "use one made for this machine, or begin a script with #!/bin/sh"),

@@ -122,7 +122,7 @@ pub fn is_setuid() -> bool {
 
 /// Becomes `wanted` for good: supplementary groups, then the group ids, then the user ids, real, effective
 /// and saved alike, and checks that it is so. What is so already needs no privilege: setgroups(2) is left
-/// out where it would change nothing, setresgid(2) and setresuid(2) then are granted to everyone.
+/// out where it would change nothing; setresgid(2) and setresuid(2) then are granted to everyone.
 ///
 /// # Errors
 /// Where any step is refused, or has no effect, or, having been root, user 0 could be taken back. The
@@ -134,10 +134,7 @@ pub fn switch(wanted: &Identity) -> Result<(), Refused> {
     let before = unistd::getresuid().map_err(refused(Stage::Read))?;
     let was_root = [before.real, before.effective, before.saved].iter().any(|uid| uid.is_root());
 
-    if !has_groups(wanted).map_err(refused(Stage::Read))? {
-        let groups: Vec<Gid> = wanted.groups.iter().copied().map(Gid::from_raw).collect();
-        unistd::setgroups(&groups).map_err(refused(Stage::Groups))?;
-    }
+    set_groups(wanted).map_err(refused(Stage::Groups))?;
     unistd::setresgid(gid, gid, gid).map_err(refused(Stage::Group))?;
     unistd::setresuid(uid, uid, uid).map_err(refused(Stage::User))?;
 
@@ -145,7 +142,7 @@ pub fn switch(wanted: &Identity) -> Result<(), Refused> {
     let groups = unistd::getresgid().map_err(refused(Stage::Read))?;
     let done = [users.real, users.effective, users.saved] == [uid; 3]
         && [groups.real, groups.effective, groups.saved] == [gid; 3]
-        && has_groups(wanted).map_err(refused(Stage::Read))?;
+        && same_rights(&current().map_err(refused(Stage::Read))?.groups, wanted);
     // With SECBIT_NO_SETUID_FIXUP a former root keeps CAP_SETUID. Nothing is asked of a process that was
     // not root: a capability of its own was given to it on purpose.
     if !done || (was_root && !uid.is_root() && can_be_root()) {
@@ -154,17 +151,28 @@ pub fn switch(wanted: &Identity) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether the supplementary groups give the rights that are wanted, the group id counted in: a list with
-/// it and one without it are the same to the kernel.
-fn has_groups(wanted: &Identity) -> Result<bool, Errno> {
-    let held = unistd::getgroups()?;
-    let held = members(held.into_iter().map(Gid::as_raw), wanted.gid);
-    Ok(held == members(wanted.groups.iter().copied(), wanted.gid))
+/// Sets the supplementary groups, unless they are so. Where that takes a privilege that is missing, a list
+/// that only differs by the group id itself will do: it gives the same rights.
+fn set_groups(wanted: &Identity) -> Result<(), Errno> {
+    let held = current()?.groups;
+    if members(&held, None) == members(&wanted.groups, None) {
+        return Ok(());
+    }
+    let groups: Vec<Gid> = wanted.groups.iter().copied().map(Gid::from_raw).collect();
+    match unistd::setgroups(&groups) {
+        Err(Errno::EPERM) if same_rights(&held, wanted) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether these groups, the group id counted in, are those that are wanted.
+fn same_rights(held: &[u32], wanted: &Identity) -> bool {
+    members(held, Some(wanted.gid)) == members(&wanted.groups, Some(wanted.gid))
 }
 
 /// Sorted, each once.
-fn members(groups: impl Iterator<Item = u32>, gid: u32) -> Vec<u32> {
-    let mut members: Vec<u32> = groups.chain([gid]).collect();
+fn members(groups: &[u32], gid: Option<u32>) -> Vec<u32> {
+    let mut members: Vec<u32> = groups.iter().copied().chain(gid).collect();
     members.sort_unstable();
     members.dedup();
     members
@@ -208,9 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_groups_is_a_set_that_holds_the_group_id() {
-        assert_eq!(members([3, 1, 3].into_iter(), 2), [1, 2, 3]);
-        assert_eq!(members([].into_iter(), 2), members([2, 2].into_iter(), 2));
+    fn order_repetition_and_the_group_id_itself_make_no_difference_to_rights() {
+        let wanted = Identity { uid: 0, gid: 2, groups: vec![2, 1, 3] };
+        for held in [&[1, 2, 3][..], &[3, 1], &[3, 3, 1]] {
+            assert!(same_rights(held, &wanted), "{held:?}");
+        }
+        for held in [&[][..], &[1, 2], &[1, 2, 3, 4]] {
+            assert!(!same_rights(held, &wanted), "{held:?}");
+        }
     }
 
     #[test]

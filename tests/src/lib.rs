@@ -1,11 +1,12 @@
 //! Shared helpers of the scenario tests.
 //!
-//! Owns: finding the real programs. Must never: hold what only one test file needs.
+//! Owns: finding the real programs, saying what was skipped. Must never: hold what only one test file needs.
 // A helper of a test fails as the test does.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::env;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -61,4 +62,13 @@ fn build(name: &str, profile: &Path) {
     }
     let output = cargo.output().expect("cargo runs");
     assert!(output.status.success(), "{cargo:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Says on standard error, past the capture of a test's own output, that the running test saw nothing for
+/// want of `need`. Always false, so that it can end a condition.
+pub fn skipped(need: &str) -> bool {
+    let thread = std::thread::current();
+    let line = format!("skipped: {} needs {need}\n", thread.name().unwrap_or_default());
+    io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
+    false
 }

@@ -3,7 +3,6 @@
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -109,7 +108,7 @@ fn ids(uid: u32, gid: u32, groups: &str) -> String {
 
 /// Whether this is root, which changing users takes. Without it the test says that it saw nothing.
 fn root() -> bool {
-    nix::unistd::geteuid().is_root() || skipped("root")
+    nix::unistd::geteuid().is_root() || zei_tests::skipped("root")
 }
 
 /// Whether a mount namespace can be had, as root or in a user namespace of one's own.
@@ -118,14 +117,7 @@ fn own_etc() -> bool {
     let status = command.args(["--map-root-user", "--mount", "true"]).stderr(Stdio::null()).status();
     nix::unistd::geteuid().is_root()
         || status.is_ok_and(|status| status.success())
-        || skipped("root or user namespaces")
-}
-
-/// Says so past the capture of the test's own output.
-fn skipped(need: &str) -> bool {
-    let current = std::thread::current();
-    writeln!(std::io::stderr(), "skipped: {} needs {need}", current.name().unwrap_or_default()).unwrap();
-    false
+        || zei_tests::skipped("root or user namespaces")
 }
 
 /// The user who runs the tests.

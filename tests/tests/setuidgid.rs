@@ -408,9 +408,11 @@ fn a_program_that_is_there_but_cannot_run_is_exit_code_126() {
     let place = Place::new();
     let document = place.file("document", "#!/bin/sh\n", 0o644);
     let orphan = place.file("orphan", "#!/no/such/interpreter\n", 0o755);
+    let headless = place.file("headless", "exit 0\n", 0o755);
     let directory = place.path().to_str().unwrap();
     for (program, advice) in [
-        (document.as_str(), "let this user execute it"),
+        (headless.as_str(), "begin a script with #!/bin/sh"),
+        (&document, "let this user execute it"),
         (directory, "let this user execute it"),
         (&orphan, "install what its #! line or ELF header names as interpreter"),
     ] {
@@ -460,11 +462,22 @@ fn signal_mask_and_dispositions_are_left_as_they_were() {
 }
 
 #[test]
-fn a_full_or_closed_output_is_survived() {
-    for (command, code) in [(r#""$1" 2>/dev/full"#, 100), (r#""$1" 2>&-"#, 100), (r#""$1" --help >/dev/full"#, 111)] {
-        let script = format!("exec {command}");
-        let program = zei_tests::program("zei-setuidgid");
-        let status = Command::new("sh").args(["-c", &script, "sh"]).arg(program).status().unwrap();
-        assert_eq!(status.code(), Some(code), "{command}");
+fn a_full_or_closed_output_changes_no_exit_code_but_that_of_help() {
+    let program = zei_tests::program("zei-setuidgid");
+    let own = own();
+    for (script, code) in [
+        (r#"exec "$1" 2>/dev/full"#, 100),
+        (r#"exec "$1" 2>&-"#, 100),
+        (r#"exec "$1" "$2" no-such-program 2>&-"#, 127),
+        (r#"exec "$1" --help >/dev/full"#, 111),
+    ] {
+        let status = Command::new("sh").args(["-c", script, "sh"]).arg(&program).arg(&own).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{script}");
+    }
+    for (arguments, code) in [(&["root"][..], 100), (&[&own, "no-such-program"], 127)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = Command::new(&program).args(arguments).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(code), "nobody reads what {arguments:?} says");
     }
 }

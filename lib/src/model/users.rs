@@ -5,7 +5,7 @@
 //!
 //! Both files are read by us, because a static libc would have to load NSS modules for it. Lines that say
 //! nothing usable are passed over: blank ones, `#` comments, NIS entries (`+`, `-`), and lines with a
-//! missing field or a number that is none; so junk never turns into user 0. Of several lines for the same
+//! missing field, a NUL byte, or a number that is none; so junk never turns into user 0. Of several lines for the same
 //! name or number the first one counts.
 
 use crate::model::spec::Identity;
@@ -262,9 +262,11 @@ impl<'a> GroupLine<'a> {
     }
 }
 
-/// The lines that may hold an entry, without white space around them (a carriage return included).
+/// The lines that may hold an entry: no comment, no NIS entry, and no NUL byte, which no C string can have;
+/// without white space around them (a carriage return included).
 fn lines(text: Option<&str>) -> impl Iterator<Item = &str> {
-    text.unwrap_or_default().lines().map(str::trim).filter(|line| !line.starts_with(['#', '+', '-']))
+    let usable = |line: &&str| !line.starts_with(['#', '+', '-']) && !line.contains('\0');
+    text.unwrap_or_default().lines().map(str::trim).filter(usable)
 }
 
 /// An id as the files write it.

@@ -6,13 +6,14 @@
 use crate::exit;
 use crate::model::users::Target;
 use crate::run::report::report;
-use crate::sys::credentials;
+use crate::signal;
+use crate::sys::{credentials, raw};
 use nix::errno::Errno;
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt as _;
+use std::ffi::{CString, OsStr, OsString};
+use std::iter;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The name that stands before every message.
 pub const PROGRAM: &str = "zei-setuidgid";
@@ -21,20 +22,15 @@ pub const PROGRAM: &str = "zei-setuidgid";
 /// [`Users::target`](crate::model::users::Users::target)), with HOME set to that user's and the rest of the
 /// environment as it is. It only returns if that failed: with the exit code, having said why.
 pub fn run(user: &OsStr, program: &OsStr, arguments: &[OsString]) -> u8 {
-    match switch(user) {
+    let (code, message) = match switch(user) {
         Ok(target) => {
-            // A relative PATH entry or program counts from the current directory, under the new rights.
-            let error = Command::new(program).args(arguments).env("HOME", target.home).exec();
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
-            let (code, message) = explain(program, errno, find(program));
-            report(PROGRAM, message);
-            code
+            let errno = execute(program, arguments, &target.home);
+            explain(program, errno, find(program))
         }
-        Err((code, message)) => {
-            report(PROGRAM, message);
-            code
-        }
-    }
+        Err(failure) => failure,
+    };
+    report(PROGRAM, message);
+    code
 }
 
 fn switch(user: &OsStr) -> Result<Target, (u8, String)> {
@@ -51,9 +47,29 @@ fn switch(user: &OsStr) -> Result<Target, (u8, String)> {
     Ok(target)
 }
 
+/// Replaces this process; returns only the error. A program without slash is looked up under the new rights.
+fn execute(program: &OsStr, arguments: &[OsString], home: &str) -> Errno {
+    // The system passes no NUL byte in, and a passwd line with one is no entry.
+    let string = |bytes: &[u8]| CString::new(bytes).unwrap_or_default();
+    let words = iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
+    let words: Vec<CString> = words.map(|word| string(word.as_bytes())).collect();
+    let others = env::vars_os().filter(|(name, _)| name != "HOME");
+    let environment = others.map(|(name, value)| string(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
+    let environment: Vec<CString> = environment.chain([string(format!("HOME={home}").as_bytes())]).collect();
+    let collect = |strings| raw::Strings::collect(<[CString]>::iter(strings).map(CString::as_c_str));
+    // Of the dispositions only this one isn't as it was found: Rust's runtime ignores it from the start.
+    let errno = match raw::reset_sigpipe() {
+        Ok(()) => raw::exec(&collect(&words), &collect(&environment)),
+        Err(errno) => errno,
+    };
+    // Still here, so there is something to report, which must not end by a signal. It could not fail before.
+    let _ = raw::set_ignored(signal::PIPE);
+    errno
+}
+
 /// The exit code and the message for a failed exec(2); `found` is where the program is, if it is.
 fn explain(program: &OsStr, errno: Errno, found: Option<PathBuf>) -> (u8, String) {
-    // execvp(3) says EACCES for a PATH entry that can't be entered even if the program is nowhere.
+    // The lookup says EACCES for a PATH entry that can't be entered even if the program is nowhere.
     let errno = if errno == Errno::EACCES && found.is_none() && !has_slash(program) { Errno::ENOENT } else { errno };
     let (code, advice) = match errno {
         Errno::ENOENT if found.is_some() => {
@@ -81,7 +97,7 @@ fn has_slash(program: &OsStr) -> bool {
     program.as_encoded_bytes().contains(&b'/')
 }
 
-/// Where execvp(3) would look first that there is a file, for the message only.
+/// Where the lookup comes first to something that is a file, for the message only.
 fn find(program: &OsStr) -> Option<PathBuf> {
     if has_slash(program) {
         return Path::new(program).is_file().then(|| PathBuf::from(program));

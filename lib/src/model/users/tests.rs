@@ -14,6 +14,7 @@ empty:x::5::/x:/bin/sh
 huge:x:4294967296:5::/x:/bin/sh
 minus:x:4294967295:5::/x:/bin/sh
 signed:x:+12:5::/x:/bin/sh
+nul:x:11:11::/h\0me:/bin/sh
 :x:13:13::/x:/bin/sh
 games:x:5:60:games:/usr/games:/usr/sbin/nologin
 games:x:6:61:second:/other:/bin/sh
@@ -80,7 +81,8 @@ fn digits_are_a_number_even_where_a_user_or_group_has_them_as_a_name() {
 
 #[test]
 fn lines_that_say_nothing_usable_are_passed_over() {
-    for name in ["short", "noid", "empty", "huge", "minus", "signed", "nis", "+nis", "-nis2", "+", "# a comment"] {
+    for name in ["short", "noid", "empty", "huge", "minus", "signed", "nul", "nis", "+nis", "-nis2", "+", "# a comment"]
+    {
         assert_eq!(users().user(name).unwrap_err().reason, Reason::Unknown, "{name}");
     }
     assert_eq!(users().group("broken").unwrap_err().reason, Reason::Unknown);

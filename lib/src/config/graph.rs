@@ -36,12 +36,8 @@ pub fn wanted(node: &Node) -> Result<Vec<Wanted>, Faults> {
     match &node.value {
         Value::Map(members) => {
             for member in members {
-                let condition = condition(&member.node).map(Some);
-                add(
-                    &member.key,
-                    condition.map_err(|fault| Fault::new(format!("{}: {}", member.key, fault.text))),
-                    member.at,
-                );
+                let prefixed = |fault: Fault| Fault { text: format!("{}: {}", member.key, fault.text), ..fault };
+                add(&member.key, condition(&member.node).map(Some).map_err(prefixed), member.at);
             }
         }
         _ => {

@@ -91,6 +91,10 @@ fn asked(scope: &Scope) -> Option<Asked> {
         let suffix = if suffix.is_empty() { None } else { Some(group(suffix)?) };
         Ok::<_, Fault>((user, suffix))
     });
+    // Wrong, and said so: what the group alone would mean is beside the point.
+    if user.is_none() && scope.section.entry(Id::User).is_some() {
+        return None;
+    }
     let own_group = scope.read(Id::Group, |node| group(values::text(node)?));
     let groups = scope.read(Id::Groups, |node| {
         let mut ids = Vec::new();

@@ -36,6 +36,8 @@ pub struct Section {
     pub entries: Vec<Entry>,
     /// zinit's defaults hold: a bare file with `exec`.
     pub zinit: bool,
+    /// What it runs is named by something that was refused already.
+    pub broken: bool,
     overrides: Option<Override>,
     /// As it was written, where two may say the same.
     written: Option<Node>,
@@ -45,7 +47,15 @@ impl Section {
     /// One that says nothing and stands nowhere.
     pub fn empty(name: &str) -> Section {
         let at = At { file: usize::MAX, id: 0 };
-        Section { name: name.to_owned(), at, entries: Vec::new(), zinit: false, overrides: None, written: None }
+        Section {
+            name: name.to_owned(),
+            at,
+            entries: Vec::new(),
+            zinit: false,
+            broken: false,
+            overrides: None,
+            written: None,
+        }
     }
 
     /// The entry of a key.
@@ -236,8 +246,15 @@ impl Reader<'_> {
     /// The keys of a service, of `cmd` or of `defaults`, each known and given once.
     fn section(&self, name: &str, at: At, node: Node, place: Places) -> Section {
         let written = (place != Places::SERVICE).then(|| node.clone());
-        let mut section =
-            Section { name: name.to_owned(), at, entries: Vec::new(), zinit: false, overrides: None, written };
+        let mut section = Section {
+            name: name.to_owned(),
+            at,
+            entries: Vec::new(),
+            zinit: false,
+            broken: false,
+            overrides: None,
+            written,
+        };
         let service = (place == Places::SERVICE).then_some(name);
         let members = match node.value {
             Value::Map(members) => members,
@@ -246,13 +263,16 @@ impl Reader<'_> {
                 let text = format!("must be a map of keys, not {}", node.kind());
                 let key = if service.is_none() { Some(name) } else { None };
                 self.report.fault(at, service, key, Fault::new(text));
-                return section;
+                return Section { broken: true, ..section };
             }
         };
         for member in members {
             let at = member.at;
             match keys::find(&member.key, place) {
-                Err((text, near)) => self.report.fault(at, service, Some(&member.key), Fault::new(text).near(near)),
+                Err((text, near)) => {
+                    section.broken |= matches!(near.as_deref(), Some("command" | "exec" | "shell"));
+                    self.report.fault(at, service, Some(&member.key), Fault::new(text).near(near));
+                }
                 Ok(key) if key.id == Id::Override => {
                     section.overrides = self.overriding(service, &member.key, at, &member.node);
                 }

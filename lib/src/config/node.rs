@@ -159,6 +159,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         f.write_str("a value without a tag")
     }
 
+    fn visit_none<E: Error>(self) -> Result<Node, E> {
+        self.node(Value::Null)
+    }
+
     fn visit_unit<E: Error>(self) -> Result<Node, E> {
         self.node(Value::Null)
     }

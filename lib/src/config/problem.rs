@@ -179,7 +179,7 @@ impl Report {
 /// The candidate that `word` was probably meant to be.
 pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // A third of the word may be wrong; more than that, and the suggestion would only confuse.
-    let limit = (word.chars().count() / 3).clamp(1, 3);
+    let limit = (word.chars().count() / 3).min(3);
     let distance = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
     let scored = candidates.into_iter().map(|candidate| (distance(candidate), candidate));
     scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, c)| c.to_owned())

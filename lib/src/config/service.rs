@@ -111,7 +111,9 @@ fn command(scope: &Scope) -> Vec<CString> {
             let text = format!("{} and shell can't both be given; keep one of them", entry.word);
             scope.fault_of(Id::Shell, Fault::new(text));
         }
-        (None, None) => scope.fault_of(Id::Command, Fault::new("has neither command nor shell")),
+        (None, None) if !scope.section.broken => {
+            scope.fault_of(Id::Command, Fault::new("has neither command nor shell"))
+        }
         _ => {}
     }
     command.or(shell).unwrap_or_default()

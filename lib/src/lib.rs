@@ -12,6 +12,8 @@
 //!
 //! `config` and `sys` never import each other, `model` imports neither; `tests/tests/tidy.rs` holds that.
 
+#[cfg(feature = "config")]
+pub mod config;
 pub mod exit;
 pub mod model;
 pub mod name;

@@ -2,6 +2,7 @@
 
 pub mod definition;
 pub mod init;
+pub mod order;
 pub mod record;
 pub mod service;
 pub mod spec;

@@ -357,6 +357,30 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_duration_is_read_as_it_is_printed_and_a_bare_number_is_seconds(millis in any::<u64>(), seconds in 0u64..1 << 53) {
+        for millis in [millis, millis % 100_000, 0, u64::MAX] {
+            let text = Span(millis).to_string();
+            prop_assert_eq!(read_delay(&text), Span(millis));
+            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+            prop_assert_eq!(read_delay(&text), Span(millis));
+        }
+        prop_assert_eq!(read_delay(&seconds.to_string()), Span::seconds(seconds));
+    }
+
+    #[test]
+    fn any_value_of_a_variable_comes_through_expansion_once_and_unchanged(value in "[^\0]{0,20}", around in "[^$\0]{0,5}") {
+        let environment = [("V".into(), OsString::from(&value))];
+        let expanded = expand::text(&format!("{around}${{V}}{around}$${{V}}${{N:-d}}"), &environment);
+        prop_assert_eq!(expanded, Ok(format!("{around}{value}{around}${{V}}d")));
+    }
+}
+
+fn read_delay(text: &str) -> Span {
+    service(&with(&format!("restart_delay: {text}"))).policy.restart_delay
+}
+
 const PIECES: &[&str] = &[
     "services:",
     "defaults:",

@@ -154,6 +154,7 @@ const FILE: &[(&str, &str)] = &[
     ("a: 1\n---\nb: 2\n", "z.yaml: is no valid YAML: a file holds one YAML document, this one holds more"),
     ("service:\n  a: {command: x}\n", "z.yaml:1: service: unknown key (did you mean \"services\"?)"),
     ("user: www\nservices: {a: {command: x}}", "z.yaml:1: user: can't stand here; it is a key of a service"),
+    ("command: y\nservices: {a: {command: x}}", "z.yaml:1: command: can't stand here; it is a key of a service"),
     ("services: [a]", "z.yaml:1: services: must be a map of services by name, not a list"),
     ("services:\n  a: x\n", "z.yaml:2: service \"a\": must be a map of keys, not a text"),
     ("services:\n  a: {}\n", "z.yaml:2: service \"a\": has neither command nor shell"),
@@ -191,8 +192,8 @@ const FILE: &[(&str, &str)] = &[
         "z.yaml:2: command: can't stand here; it is a key of a service",
     ),
     (
-        "defaults:\n  umask: 9\nservices: {a: {command: x}}",
-        "z.yaml:2: service \"a\": umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
+        "defaults:\n  umask: 9\nservices: {a: {command: x}, b: {command: x}}",
+        "z.yaml:2: defaults: umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
     ),
     (
         "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
@@ -334,6 +335,7 @@ fn who_cannot_switch_users_is_told_why_and_what_to_do() {
           root; start the container as root, or take this away"
         ]
     );
+    assert_eq!(problem("user: wwww\n    group: db").len(), 1);
     assert_eq!(problem("user: www"), [""; 0]);
     assert_eq!(problem("user: 80:80"), [""; 0]);
 }

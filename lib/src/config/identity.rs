@@ -8,6 +8,7 @@ use crate::config::problem::Fault;
 use crate::config::service::Scope;
 use crate::config::values;
 use crate::model::spec::Identity;
+use crate::model::users;
 use std::collections::BTreeSet;
 
 /// The users and groups of the container.
@@ -140,4 +141,25 @@ fn refuse_another(scope: &Scope, wanted: &Identity, groups_given: bool) {
          root (no USER line, no --user), or take this away"
     );
     scope.fault_of(id, Fault::new(text));
+}
+
+impl Users for users::Users {
+    fn user(&self, text: &str) -> Result<UserEntry, LookupError> {
+        let users::UserEntry { uid, gid, groups, name, home, shell } = users::Users::user(self, text)?;
+        Ok(UserEntry { uid, gid, groups, name, home, shell })
+    }
+
+    fn group(&self, text: &str) -> Result<u32, LookupError> {
+        Ok(users::Users::group(self, text)?)
+    }
+}
+
+impl From<users::LookupError> for LookupError {
+    /// The near word is told apart from the rest of the message, as every problem has it.
+    fn from(error: users::LookupError) -> LookupError {
+        let near = error.near.clone();
+        let whole = users::LookupError { near: None, ..error }.to_string();
+        let text = if near.is_some() { whole.trim_end_matches(": add it, or use a number").to_owned() } else { whole };
+        LookupError { text, near }
+    }
 }

@@ -1,4 +1,7 @@
-//! The event loops: wait, turn what happened into events, step, perform.
+//! What the programs do: event loops (wait, turn what happened into events, step, perform), and the
+//! chain-loader that needs none.
 
 pub mod init;
+pub mod report;
+pub mod setuidgid;
 pub mod supervise;

@@ -17,5 +17,7 @@ pub mod model;
 pub mod name;
 pub mod paths;
 pub mod protocol;
+pub mod run;
 pub mod signal;
+pub mod sys;
 pub mod text;

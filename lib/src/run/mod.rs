@@ -1,1 +1,1 @@
-//! run
+//! The event loops: wait, read what happened, step, perform.

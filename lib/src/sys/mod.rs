@@ -1,1 +1,3 @@
-//! sys
+//! The system calls. `unsafe` stands in `raw.rs` and nowhere else.
+
+pub mod event;

@@ -28,7 +28,8 @@ struct Cli {
     json: bool,
 }
 
-const AFTER: &str = "SERVICE is a name, a shell pattern (web-*, db?, [ab]*), or all; commands reach cmd by its name only.
+const AFTER: &str =
+    "SERVICE is a name, a shell pattern (web-*, db?, [ab]*), or all; commands reach cmd by its name only.
 Exit codes: 0 done, 1 it did not come true, 3 status: one isn't running, 4 no such service,
 100 usage or configuration, 102 zei is not running, 111 system error.";
 

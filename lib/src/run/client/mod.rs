@@ -11,6 +11,8 @@ mod fake;
 mod names;
 mod place;
 mod show;
+#[cfg(test)]
+mod tests;
 mod view;
 mod wait;
 
@@ -225,7 +227,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+mod unit {
     use super::*;
 
     #[test]

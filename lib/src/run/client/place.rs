@@ -66,7 +66,7 @@ pub(crate) fn find(given: Option<&Path>) -> Result<Place, Failure> {
     search(&usual(), &owners())
 }
 
-fn search(candidates: &[Candidate], owners: &[u32]) -> Result<Place, Failure> {
+pub(super) fn search(candidates: &[Candidate], owners: &[u32]) -> Result<Place, Failure> {
     let mut tried = Vec::new();
     for candidate in candidates {
         match examine(candidate, Some(owners)) {

@@ -1,4 +1,11 @@
-//! The event loops: wait, read what happened, step, perform.
+//! What the programs do: event loops that wait, turn what happened into events, step and perform;
+//! and the chain-loader that needs none.
 
+pub mod acks;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod init;
+pub mod place;
+pub mod report;
+pub mod setuidgid;
+pub mod supervise;

@@ -4,11 +4,12 @@
 
 use super::place::{Place, Target};
 use super::wait::{self, Seen, watch};
-use super::{Failure, Output, Patience, acks, json, now};
+use super::{Failure, Output, Patience, acks, json};
 use crate::exit;
 use crate::model::time::{Span, Time};
 use crate::paths;
 use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
+use crate::sys::clock::now;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use serde::Serialize;

@@ -19,7 +19,7 @@ mod wait;
 pub use wait::Until;
 
 use crate::exit;
-use crate::model::time::{Span, Time};
+use crate::model::time::Span;
 use crate::protocol::control;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -208,16 +208,6 @@ pub fn duration(text: &str) -> Result<Span, String> {
         Err(_) => humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 5s, 2m or 1h"))?,
     };
     Ok(Span(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
-}
-
-/// CLOCK_MONOTONIC, as the files count it.
-pub(crate) fn now() -> Time {
-    let clock = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
-    // The call can't fail for this clock.
-    clock.map_or(Time(0), |time| {
-        let count = |value: i64| u64::try_from(value).unwrap_or(0);
-        Time(count(time.tv_sec()) * 1000 + count(time.tv_nsec()) / 1_000_000)
-    })
 }
 
 /// One line of JSON.

@@ -5,6 +5,7 @@
 use super::Failure;
 use crate::exit;
 use crate::name::ServiceName;
+use crate::near;
 use crate::signal;
 
 /// What services there are; asked for only as far as needed.
@@ -61,13 +62,9 @@ fn named(known: &Known<'_>, word: &str) -> Result<ServiceName, Failure> {
     if (known.has)(&name) {
         return Ok(name);
     }
-    let near = (known.all)()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|other| (strsim::damerau_levenshtein(word, other.as_str()), other))
-        .filter(|(distance, _)| *distance <= 1 + word.len() / 4)
-        .min();
-    let hint = near.map(|(_, other)| format!(" (did you mean \"{other}\"?)")).unwrap_or_default();
+    let all = (known.all)().unwrap_or_default();
+    let near = near::nearest(word, all.iter().map(ServiceName::as_str));
+    let hint = near.map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default();
     Err(Failure::new(exit::NO_SUCH_SERVICE, format!("no service \"{word}\"{hint}; zei-ctl list shows all")))
 }
 

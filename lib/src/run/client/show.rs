@@ -7,10 +7,11 @@ use super::configuration;
 use super::names::{Known, Scope, select};
 use super::place::Place;
 use super::view::{self, Row};
-use super::{Failure, Output, now};
+use super::{Failure, Output};
 use crate::exit;
 use crate::name::ServiceName;
 use crate::protocol::status::State;
+use crate::sys::clock::now;
 use std::path::PathBuf;
 
 /// How to show it.

@@ -3,12 +3,13 @@
 //! Owns: when to look again. Must never: wait for ever on a zei that is gone.
 
 use super::place::{Place, Target};
-use super::{Failure, Output, json, now};
+use super::{Failure, Output, json};
 use crate::exit;
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::status::{State, Status};
+use crate::sys::clock::now;
 use crate::sys::event::{Waiter, Woken};
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};

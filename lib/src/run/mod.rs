@@ -3,6 +3,9 @@
 
 pub mod acks;
 pub mod command;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "config")]
 pub mod init;
 pub mod place;
 pub mod report;

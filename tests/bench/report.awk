@@ -33,6 +33,7 @@ function finish(    middle) {
         return
     middle = int((count + 1) / 2)
     medians[current] = count % 2 ? value[middle] : (value[middle] + value[middle + 1]) / 2
+    lowest[current] = value[1]
     count = 0
 }
 
@@ -61,15 +62,25 @@ function more(figure,    i) {
 }
 
 # A goal: zei's figure over `base` (a subject, or "" for a plain number) is at most `most`.
-function goal(key, title, base, most,    figure) {
+# What counts is the median; the lowest samples (over the lowest) tell what others' work on
+# the machine has added to it.
+function goal(key, title, base, most,    figure, best) {
     if (!((key, "zei") in medians) || (base != "" && !((key, base) in medians)))
         return
     if (!goals++)
-        printf "\n%-38s %8s %8s  %s\n", "zei against its goals", "measured", "goal", ""
+        printf "\n%-38s %10s %10s %10s\n", "zei against its goals", "goal", "median", "lowest"
     figure = medians[key, "zei"]
-    if (base != "")
-        figure /= medians[key, base]
-    printf "%-38s %8s %8s  %s\n", title, shown(figure), shown(most), figure <= most ? "met" : "NOT MET"
+    best = (key, "zei") in lowest ? lowest[key, "zei"] : figure
+    if (base != "") {
+        figure = ratio(figure, medians[key, base])
+        best = ratio(best, lowest[key, base])
+    }
+    printf "%-38s %10s %10s %10s  %s\n", title, shown(most), shown(figure), \
+        shown(best), figure <= most ? "met" : "NOT MET"
+}
+
+function ratio(a, b) {
+    return b > 0 ? a / b : 0
 }
 
 END {
@@ -104,5 +115,4 @@ END {
     goal("restart-wait-100", "restart and wait, ms", "", 4)
     goal("shutdown-100", "shutdown, times floor2", "floor2", 1.5)
     goal("idle-100", "idle, switches", "", 0)
-    goal("reap", "reaping, times tini", "tini", 1)
 }

@@ -150,7 +150,7 @@ __attribute__((noreturn)) static void become_init(char **argv)
 {
     sigset_t none;
 
-    /* The namespace must not outlive the driver, however the driver ends. */
+    /* The namespace must not outlive the driver. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int signal = 1; signal < 32; signal++)
         (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
@@ -473,6 +473,8 @@ static void options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     options(argc, argv);
+    /* Dies with the script, whatever that dies of, and PID 1 with it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     launch(argv + optind);
     wait_start(wanted("start"));
     if (strcmp(figures, "start") != 0 && strcmp(figures, "start,shutdown") != 0)

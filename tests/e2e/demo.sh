@@ -40,7 +40,6 @@ shell() { # TEXT: the same through a shell
 title "a container's PID 1: zei-init -c skel/demo/zei.yaml"
 sed -u 's/^/    container | /' <"$pipe" &
 printer=$!
-# shellcheck disable=SC2016 # the inner shell expands
 unshare ${user[@]+"${user[@]}"} --pid --fork --mount --mount-proc --kill-child -- \
     sh -c 'mount -t tmpfs -o mode=755 tmpfs /run && cd / && exec zei-init -c "$1"' sh "$top/skel/demo/zei.yaml" \
     </dev/null >"$pipe" 2>&1 &

@@ -111,6 +111,32 @@ config() { # writes standard input to $T/zei.yaml
     cat >"$T/zei.yaml"
 }
 
+# A daemon for services: `command: [$daemon, NAME]`. It says in $T/journal what happens to it, one
+# line each: `NAME start PID`, `NAME hup`, `NAME usr1`, `NAME usr2`, `NAME int`, and on TERM `NAME term`,
+# then `NAME gone`. It does nothing else.
+daemon=$T/daemon
+cat >"$daemon" <<SCRIPT
+#!/bin/sh
+say() { echo "\$name \$*" >>"$T/journal"; }
+SCRIPT
+cat >>"$daemon" <<'SCRIPT'
+name=$1
+for signal in HUP USR1 USR2 INT; do
+    # shellcheck disable=SC2064 # now
+    trap "say $(echo $signal | tr A-Z a-z)" $signal
+done
+trap 'say term; kill $child; say gone; exit 0' TERM
+sleep 1000000 &
+child=$!
+say start $$
+while kill -0 $child 2>/dev/null; do wait $child; done
+SCRIPT
+chmod 755 "$daemon"
+
+# Where both worlds have it: the journal, writable by every user.
+: >"$T/journal"
+chmod 666 "$T/journal"
+
 launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
     INIT='' CONTAINER='' KEEPER=''
     case "$WORLD" in
@@ -134,7 +160,6 @@ launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
             cat "$T/.$stream" >>"$T/std$stream" &
             READERS[$stream]=$!
         done
-        # shellcheck disable=SC2016 # the inner shell expands
         env -u ZEI_RUN -u ZEI_CONFIG -u NOTIFY_SOCKET ${clean[@]+"${clean[@]}"} \
             PATH="$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root \
             ${BOOT_ENV[@]+"${BOOT_ENV[@]}"} \
@@ -275,5 +300,16 @@ await() { # SERVICE STATE [ready|running|stopped|done]
     ctl wait "$1" --for "$2" --timeout "${PATIENCE}s" >/dev/null
 }
 
-# A line of $T/journal, as services append to it.
-journal_has() { grep -qxE -- "$1" "$T/journal" 2>/dev/null; }
+pid_of() { field "$1" pid; }
+
+# Lines of $T/journal, as services append to it.
+journal_has() { grep -qxE -- "$1" "$T/journal"; }
+journal_count() { grep -cxE -- "$1" "$T/journal" || :; }
+journal_has_count() { [ "$(journal_count "$1")" -ge "$2" ]; }
+
+# --- images of one scenario (docker) ----------------------------------------------------------------
+
+build_image() { # TAG DIRECTORY: builds the Dockerfile there; `run` removes the image
+    echo "$1" >>"$T/images"
+    docker build --network none --label "$LABEL" -t "$1" "$2" >"$T/.build" 2>&1 || fail "docker build: $(cat "$T/.build")"
+}

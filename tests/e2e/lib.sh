@@ -157,6 +157,7 @@ launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
         # Pipes, as Docker gives.
         for stream in out err; do
             mkfifo "$T/.$stream"
+            : >"$T/std$stream"
             cat "$T/.$stream" >>"$T/std$stream" &
             READERS[$stream]=$!
         done

@@ -26,7 +26,8 @@ took=$(($(now_ms) - begin))
 [ "$took" -ge 700 ] || fail "stop took $took ms, expected the grace of 700"
 expect_below "milliseconds of a stop with 700 ms grace" "$took" 3000
 expect "state" "$(field short state)" stopped
-for pid in $(grep "^short " "$T/journal" | cut -d" " -f2-); do
+read -r _ main child < <(grep '^short ' "$T/journal")
+for pid in "$main" "$child"; do
     if inside kill -0 "$pid" 2>/dev/null; then fail "pid $pid of short is left"; fi
 done
 

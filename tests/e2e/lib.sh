@@ -42,6 +42,7 @@ fail() { # MESSAGE: says it, with all that helps to understand it
             [ -z "$OUT$ERR" ] || printf 'last command, exit %s: %s\n%s\n' "$CODE" "$OUT" "$ERR" | sed 's/^/    /'
             output 2>/dev/null | tail -n 30 | sed 's/^/    stdout | /'
             errors 2>/dev/null | tail -n 30 | sed 's/^/    stderr | /'
+            tail -n 30 "$T/screen" 2>/dev/null | sed "s/^/    screen | /"
         } >"$T/verdict" 2>&1
     fi
     exit 1
@@ -137,6 +138,14 @@ chmod 755 "$daemon"
 : >"$T/journal"
 chmod 666 "$T/journal"
 
+# Like env: without what this shell adds to its background jobs, which ignore INT and QUIT, and without
+# what would lead zei elsewhere. A container has neither.
+pristine() {
+    local clean=()
+    if env --default-signal=INT true 2>/dev/null; then clean=("--default-signal=INT,QUIT"); fi
+    exec env -u ZEI_RUN -u ZEI_CONFIG -u NOTIFY_SOCKET ${clean[@]+"${clean[@]}"} "$@"
+}
+
 launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
     INIT='' CONTAINER='' KEEPER=''
     case "$WORLD" in
@@ -147,10 +156,8 @@ launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
             ${DOCKER_OPTIONS[@]+"${DOCKER_OPTIONS[@]}"} "$IMAGE" "$@")
         ;;
     namespace)
-        local stream user=() clean=()
+        local stream user=()
         [ "$(id -u)" -eq 0 ] || user=(--user --map-root-user)
-        # A shell starts its background jobs with INT and QUIT ignored; a container has neither.
-        if env --default-signal=INT true 2>/dev/null; then clean=("--default-signal=INT,QUIT"); fi
         rm -rf "$T/etc-accounts" "$T"/.out "$T"/.err
         mkdir "$T/etc-accounts"
         "$E2E/images.sh" accounts "$T/etc-accounts"
@@ -161,8 +168,7 @@ launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
             cat "$T/.$stream" >>"$T/std$stream" &
             READERS[$stream]=$!
         done
-        env -u ZEI_RUN -u ZEI_CONFIG -u NOTIFY_SOCKET ${clean[@]+"${clean[@]}"} \
-            PATH="$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root \
+        pristine PATH="$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root \
             ${BOOT_ENV[@]+"${BOOT_ENV[@]}"} \
             unshare ${user[@]+"${user[@]}"} --pid --fork --mount --mount-proc --kill-child -- sh -c '
                 set -e
@@ -174,7 +180,6 @@ launch() { # ARGUMENTS of zei-init…: starts it as PID 1, and waits for nothing
                 exec "$@"' sh "$T/etc-accounts" "$BIN/zei-init" "$@" \
             </dev/null >"$T/.out" 2>"$T/.err" &
         KEEPER=$!
-        echo "$KEEPER" >>"$T/keepers"
         ;;
     esac
 }

@@ -3,6 +3,7 @@
 # without a configuration.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../lib.sh"
+need_root
 command -v script >/dev/null || skip "script is not installed (Debian: bsdutils)"
 
 screen=$T/screen

@@ -7,13 +7,20 @@
 //!     sys/      level 2  the system calls; `unsafe` stands in sys/raw.rs and nowhere else
 //!       model/    level 1  pure: a service's life, init's life, the dependency graph
 //!         protocol/  level 0  the wire formats: control, status, and the private ones
-//!         name exit signal paths  level 0
+//!         name near exit signal paths  level 0
 //! ```
 //!
 //! `config` and `sys` never import each other, `model` imports neither; `tests/tests/tidy.rs` holds that.
 
+#[cfg(feature = "config")]
+pub mod config;
 pub mod exit;
 pub mod model;
 pub mod name;
+pub mod near;
 pub mod paths;
+pub mod protocol;
+pub mod run;
 pub mod signal;
+pub mod sys;
+pub mod text;

@@ -1,2 +1,4 @@
-//! Owns exactly one service: spawn, restart policy, control, stop.
-fn main() {}
+//! zei-supervise: owns exactly one service. Started by zei-init only.
+#![no_main]
+
+zei::bare_main!(zei::run::supervise::run);

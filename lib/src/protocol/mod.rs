@@ -1,1 +1,4 @@
-//! protocol
+//! The wire formats that zei's programs and its users share, one file each.
+
+pub mod control;
+pub mod status;

@@ -1,1 +1,9 @@
-//! run
+//! What the programs do: event loops that wait, turn what happened into events, step and perform;
+//! and the chain-loader that needs none.
+
+pub mod acks;
+pub mod init;
+pub mod place;
+pub mod report;
+pub mod setuidgid;
+pub mod supervise;

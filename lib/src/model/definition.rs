@@ -1,0 +1,407 @@
+//! Definitions: what zei-init compiles from the configuration for its supervisors.
+//!
+//! Owns: the bytes. Must never: be read by anything but zei-supervise of the same build.
+//!
+//! All definitions of a tree lie in one sealed memfd that every supervisor maps, so a supervisor
+//! parses no YAML and holds no copy: strings are borrowed, NUL included, from the mapping.
+//!
+//! ```text
+//! count     u32, little-endian: sections, the common one included
+//! ends      u32 each: where each section ends, counted from the file's begin
+//! sections  KEY=VALUE\0 …; section 0 is the container's environment, section N+1 service N
+//! ```
+
+use crate::model::spec::{Condition, Input, Output, Policy, Restart, ServiceSpec, StopScope};
+use crate::model::time::Span;
+use crate::name::ServiceName;
+use core::ffi::CStr;
+
+/// All definitions of a tree, encoded. `environment` is what services start from.
+pub fn encode(services: &[ServiceSpec], environment: &[impl AsRef<CStr>]) -> Vec<u8> {
+    let mut common = Vec::new();
+    for variable in environment {
+        put(&mut common, "env", variable.as_ref().to_bytes());
+    }
+    let own = services.iter().map(|service| encode_service(service, services));
+    let sections: Vec<Vec<u8>> = core::iter::once(common).chain(own).collect();
+    let mut end = 4 * (sections.len() + 1);
+    let mut bytes = to_u32(sections.len());
+    for section in &sections {
+        end += section.len();
+        bytes.extend(to_u32(end));
+    }
+    bytes.into_iter().chain(sections.into_iter().flatten()).collect()
+}
+
+fn to_u32(number: usize) -> Vec<u8> {
+    u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes().to_vec()
+}
+
+fn put(section: &mut Vec<u8>, key: &str, value: &[u8]) {
+    section.extend_from_slice(key.as_bytes());
+    section.push(b'=');
+    section.extend_from_slice(value);
+    section.push(0);
+}
+
+fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec]) -> Vec<u8> {
+    let mut section = Vec::new();
+    let mut set = |key: &str, value: &str| put(&mut section, key, value.as_bytes());
+    set("name", spec.name.as_str());
+    let Policy {
+        restart,
+        max_restarts,
+        reset_after,
+        restart_delay,
+        oneshot,
+        interval,
+        stop_signal,
+        stop_grace_period,
+        stop_scope,
+    } = spec.policy;
+    set(
+        "restart",
+        match restart {
+            Restart::Never => "never",
+            Restart::OnFailure => "on-failure",
+            Restart::Always => "always",
+        },
+    );
+    set("max_restarts", &max_restarts.to_string());
+    set("reset_after", &reset_after.0.to_string());
+    set("restart_delay", &restart_delay.0.to_string());
+    set("oneshot", if oneshot { "1" } else { "0" });
+    if let Some(interval) = interval {
+        set("interval", &interval.0.to_string());
+    }
+    set("stop_signal", &stop_signal.to_string());
+    if let Some(grace) = stop_grace_period {
+        set("stop_grace_period", &grace.0.to_string());
+    }
+    set(
+        "stop_scope",
+        match stop_scope {
+            StopScope::Tree => "tree",
+            StopScope::Process => "process",
+            StopScope::Group => "group",
+        },
+    );
+    if let Some(umask) = spec.umask {
+        set("umask", &umask.to_string());
+    }
+    set("clear_environment", if spec.clear_environment { "1" } else { "0" });
+    set(
+        "stdin",
+        match spec.stdin {
+            Input::Null => "null",
+            Input::Open => "open",
+            Input::Inherit => "inherit",
+        },
+    );
+    if let Some(identity) = &spec.identity {
+        set("uid", &identity.uid.to_string());
+        set("gid", &identity.gid.to_string());
+        for group in &identity.groups {
+            set("group", &group.to_string());
+        }
+    }
+    for dependency in &spec.dependencies {
+        let name = all.get(dependency.service).map_or("", |service| service.name.as_str());
+        let condition = match dependency.condition {
+            Condition::Started => "started",
+            Condition::Completed => "completed",
+        };
+        set("dependency", &format!("{} {condition} {name}", dependency.service));
+    }
+    put(&mut section, "stdout", encode_output(&spec.stdout));
+    put(&mut section, "stderr", encode_output(&spec.stderr));
+    if let Some(directory) = &spec.working_dir {
+        put(&mut section, "working_dir", directory.to_bytes());
+    }
+    for argument in &spec.command {
+        put(&mut section, "argument", argument.to_bytes());
+    }
+    for variable in &spec.environment {
+        put(&mut section, "env", variable.to_bytes());
+    }
+    section
+}
+
+/// A path begins with a slash (or is made to by the configuration), so the words can't be mistaken.
+fn encode_output(output: &Output) -> &[u8] {
+    match output {
+        Output::Inherit => b"inherit",
+        Output::Stdout => b"stdout",
+        Output::Stderr => b"stderr",
+        Output::Null => b"null",
+        Output::Join => b"join",
+        Output::Path(path) => path.to_bytes(),
+    }
+}
+
+/// The sections of the memfd.
+#[derive(Clone, Copy, Debug)]
+pub struct Definitions<'a>(pub &'a [u8]);
+
+impl<'a> Definitions<'a> {
+    fn section(&self, index: usize) -> Option<Section<'a>> {
+        let number = |at: usize| -> Option<usize> {
+            let bytes = self.0.get(at.checked_mul(4)?..)?.first_chunk()?;
+            usize::try_from(u32::from_le_bytes(*bytes)).ok()
+        };
+        let count = number(0)?;
+        if index >= count {
+            return None;
+        }
+        let begin = if index == 0 { 4 * (count + 1) } else { number(index)? };
+        self.0.get(begin..number(index + 1)?).map(Section)
+    }
+
+    /// The definition of service `index`.
+    pub fn service(&self, index: usize) -> Option<Definition<'a>> {
+        Definition::decode(self.section(index.checked_add(1)?)?, self.section(0)?)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Section<'a>(&'a [u8]);
+
+impl<'a> Section<'a> {
+    /// The values of `key`, each with the NUL behind it.
+    fn all(self, key: &'static str) -> impl Iterator<Item = &'a CStr> + Clone {
+        self.0
+            .split_inclusive(|byte| *byte == 0)
+            .filter_map(move |entry| entry.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+            .filter_map(|value| CStr::from_bytes_with_nul(value).ok())
+    }
+
+    fn one(self, key: &'static str) -> Option<&'a CStr> {
+        self.all(key).next()
+    }
+
+    fn text(self, key: &'static str) -> Option<&'a str> {
+        self.one(key)?.to_str().ok()
+    }
+
+    fn number<T: core::str::FromStr>(self, key: &'static str) -> Option<T> {
+        self.text(key)?.parse().ok()
+    }
+}
+
+/// One service's definition, borrowed from the mapping.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition<'a> {
+    own: Section<'a>,
+    common: Section<'a>,
+    /// The service.
+    pub name: ServiceName,
+    /// All that its life depends on.
+    pub policy: Policy,
+    /// User and group; `None`: unchanged.
+    pub ids: Option<(u32, u32)>,
+    /// Mode creation mask; `None`: unchanged.
+    pub umask: Option<u32>,
+    /// Where it runs; `None`: unchanged.
+    pub working_dir: Option<&'a CStr>,
+    /// Its standard input.
+    pub stdin: Input,
+    /// Its standard output.
+    pub stdout: Target<'a>,
+    /// Its standard error.
+    pub stderr: Target<'a>,
+}
+
+/// [`Output`], borrowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target<'a> {
+    /// The container's own stream of the same number.
+    Inherit,
+    /// The container's standard output.
+    Stdout,
+    /// The container's standard error.
+    Stderr,
+    /// `/dev/null`.
+    Null,
+    /// The service's own standard output.
+    Join,
+    /// This file.
+    Path(&'a CStr),
+}
+
+/// One dependency.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// The other service's index.
+    pub index: u16,
+    /// Its name.
+    pub name: ServiceName,
+    /// What must hold there.
+    pub condition: Condition,
+}
+
+impl<'a> Definition<'a> {
+    fn decode(own: Section<'a>, common: Section<'a>) -> Option<Definition<'a>> {
+        let policy = Policy {
+            restart: match own.text("restart")? {
+                "always" => Restart::Always,
+                "on-failure" => Restart::OnFailure,
+                _ => Restart::Never,
+            },
+            max_restarts: own.number("max_restarts")?,
+            reset_after: Span(own.number("reset_after")?),
+            restart_delay: Span(own.number("restart_delay")?),
+            oneshot: own.text("oneshot")? == "1",
+            interval: own.number("interval").map(Span),
+            stop_signal: own.number("stop_signal")?,
+            stop_grace_period: own.number("stop_grace_period").map(Span),
+            stop_scope: match own.text("stop_scope")? {
+                "process" => StopScope::Process,
+                "group" => StopScope::Group,
+                _ => StopScope::Tree,
+            },
+        };
+        Some(Definition {
+            own,
+            common,
+            name: ServiceName::parse(own.text("name")?).ok()?,
+            policy,
+            ids: own.number("uid").zip(own.number("gid")),
+            umask: own.number("umask"),
+            working_dir: own.one("working_dir"),
+            stdin: match own.text("stdin")? {
+                "inherit" => Input::Inherit,
+                "open" => Input::Open,
+                _ => Input::Null,
+            },
+            stdout: decode_output(own.one("stdout")?),
+            stderr: decode_output(own.one("stderr")?),
+        })
+    }
+
+    /// The argument vector.
+    pub fn arguments(&self) -> impl Iterator<Item = &'a CStr> + Clone + use<'a> {
+        self.own.all("argument")
+    }
+
+    /// The supplementary groups.
+    pub fn groups(&self) -> impl Iterator<Item = u32> {
+        self.own.all("group").filter_map(|group| group.to_str().ok()?.parse().ok())
+    }
+
+    /// The dependencies.
+    pub fn needs(&self) -> impl Iterator<Item = Needs> + use<'a> {
+        self.own.all("dependency").filter_map(|text| {
+            let mut words = text.to_str().ok()?.split(' ');
+            let index = words.next()?.parse().ok()?;
+            let condition = if words.next()? == "completed" { Condition::Completed } else { Condition::Started };
+            Some(Needs { index, name: ServiceName::parse(words.next()?).ok()?, condition })
+        })
+    }
+
+    /// The environment: a later variable replaces an earlier one of the same name.
+    pub fn environment(&self) -> impl Iterator<Item = &'a CStr> + Clone + use<'a> {
+        let own = self.own;
+        let base = if own.text("clear_environment") == Some("1") { Section(&[]) } else { self.common };
+        let kept = base.all("env").filter(move |variable| !own.all("env").any(|other| key(other) == key(variable)));
+        let last = own
+            .all("env")
+            .enumerate()
+            .filter(move |(index, variable)| !own.all("env").skip(index + 1).any(|later| key(later) == key(variable)));
+        kept.chain(last.map(|(_, variable)| variable))
+    }
+}
+
+fn key(variable: &CStr) -> &[u8] {
+    variable.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn decode_output(value: &CStr) -> Target<'_> {
+    match value.to_bytes() {
+        b"inherit" => Target::Inherit,
+        b"stdout" => Target::Stdout,
+        b"stderr" => Target::Stderr,
+        b"null" => Target::Null,
+        b"join" => Target::Join,
+        _ => Target::Path(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::spec::{Dependency, Identity, OnEnd, Origin};
+    use std::ffi::CString;
+
+    fn strings(texts: &[&str]) -> Vec<CString> {
+        texts.iter().map(|text| CString::new(*text).unwrap()).collect()
+    }
+
+    fn spec(name: &str) -> ServiceSpec {
+        ServiceSpec {
+            name: ServiceName::parse(name).unwrap(),
+            origin: Origin::default(),
+            command: strings(&["sh", "-c", "", "a=b\nc"]),
+            identity: Some(Identity { uid: 33, gid: 34, groups: vec![34, 4] }),
+            environment: strings(&["A=1", "B=x=y", "A=2"]),
+            clear_environment: false,
+            working_dir: Some(c"/srv".into()),
+            stdin: Input::Open,
+            stdout: Output::Path(c"/var/log/x".into()),
+            stderr: Output::Join,
+            json_logs: false,
+            umask: Some(0o27),
+            policy: Policy {
+                restart: Restart::OnFailure,
+                interval: Some(Span(5)),
+                stop_scope: StopScope::Group,
+                ..Policy::default()
+            },
+            dependencies: vec![Dependency { service: 0, condition: Condition::Completed }],
+            forward_signals: crate::signal::Set::EMPTY,
+            on_exit: OnEnd::None,
+            on_failure: OnEnd::None,
+            autostart: true,
+        }
+    }
+
+    #[test]
+    fn a_definition_is_read_back_as_it_was_given() {
+        let services = [spec("first"), spec("second")];
+        let bytes = encode(&services, &strings(&["A=0", "HOME=/", "EMPTY="]));
+        let read = Definitions(&bytes).service(1).unwrap();
+        assert_eq!(read.name.as_str(), "second");
+        assert_eq!(read.policy, services[1].policy);
+        assert_eq!(
+            read.arguments().collect::<Vec<_>>(),
+            services[1].command.iter().map(|c| c.as_c_str()).collect::<Vec<_>>()
+        );
+        assert_eq!(read.ids, Some((33, 34)));
+        assert_eq!(read.groups().collect::<Vec<_>>(), [34, 4]);
+        assert_eq!((read.umask, read.working_dir, read.stdin), (Some(0o27), Some(c"/srv"), Input::Open));
+        assert_eq!((read.stdout, read.stderr), (Target::Path(c"/var/log/x"), Target::Join));
+        let name = ServiceName::parse("first").unwrap();
+        assert_eq!(read.needs().collect::<Vec<_>>(), [Needs { index: 0, name, condition: Condition::Completed }]);
+        assert!(Definitions(&bytes).service(2).is_none());
+    }
+
+    #[test]
+    fn a_later_variable_replaces_an_earlier_one_and_clear_environment_starts_from_nothing() {
+        let base = strings(&["A=0", "HOME=/", "EMPTY="]);
+        let bytes = encode(&[spec("web")], &base);
+        let read = Definitions(&bytes).service(0).unwrap();
+        assert_eq!(read.environment().collect::<Vec<_>>(), [c"HOME=/", c"EMPTY=", c"B=x=y", c"A=2"]);
+        let bytes = encode(&[ServiceSpec { clear_environment: true, ..spec("web") }], &base);
+        let read = Definitions(&bytes).service(0).unwrap();
+        assert_eq!(read.environment().collect::<Vec<_>>(), [c"B=x=y", c"A=2"]);
+    }
+
+    #[test]
+    fn damaged_bytes_are_no_definition() {
+        let bytes = encode(&[spec("web")], &strings(&["A=0"]));
+        for length in 0..bytes.len() {
+            let _ = Definitions(&bytes[..length]).service(0).map(|read| read.environment().count());
+        }
+        assert!(Definitions(&[]).service(0).is_none());
+        assert!(Definitions(&[255; 64]).service(0).is_none());
+    }
+}

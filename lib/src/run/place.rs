@@ -1,0 +1,68 @@
+//! A directory under the run directory, of a service or of zei-init: lock, status file, event FIFO, acks.
+//!
+//! Must never: be needed. Where it is gone or full, the service lives on.
+
+use crate::paths;
+use crate::sys::event;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::sys::uio::pwrite;
+use nix::unistd::ftruncate;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// An open directory. A service's lock says that a supervisor of it lives; a child
+/// inherits it until exec, so a successor waits for a start that is under way.
+#[derive(Debug)]
+pub struct Place {
+    directory: Flock<OwnedFd>,
+    status: Option<OwnedFd>,
+    length: usize,
+}
+
+impl Place {
+    /// Opens and locks the directory `name` in `parent`, which zei-init has made; waits for a predecessor.
+    pub fn open(parent: BorrowedFd<'_>, name: &str) -> Option<Place> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let directory = openat(parent, name, flags, Mode::empty()).ok()?;
+        let directory = Flock::lock(directory, FlockArg::LockExclusive).ok()?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let status = openat(&*directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok();
+        Some(Place { directory, status, length: usize::MAX })
+    }
+
+    /// Replaces the status.
+    pub fn write(&mut self, status: &[u8]) {
+        let Some(file) = &self.status else { return };
+        let length = status.len();
+        if pwrite(file, status, 0) == Ok(length) {
+            if length < self.length {
+                let _what_is_behind_the_end_is_not_read = ftruncate(file, i64::try_from(length).unwrap_or(0));
+            }
+            self.length = length;
+        }
+    }
+
+    /// Wakes whoever waits for a change.
+    pub fn ring(&self) {
+        event::ring(&*self.directory, paths::EVENT);
+    }
+
+    /// Opens a file in it for reading and writing, making it if `create`.
+    pub fn open_file(&self, name: &str, create: bool) -> Result<OwnedFd, Errno> {
+        let more = if create { OFlag::O_CREAT } else { OFlag::empty() };
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | more;
+        openat(&*self.directory, name, flags, Mode::from_bits_truncate(0o644))
+    }
+
+    /// Puts one file in the place of another.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+        nix::fcntl::renameat(&*self.directory, from, &*self.directory, to)
+    }
+}
+
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}

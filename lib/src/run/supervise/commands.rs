@@ -1,0 +1,312 @@
+//! Control lines: taken, accepted on record, acted on, answered once their outcome stands.
+
+use super::{Supervisor, some_time};
+use crate::exit;
+use crate::model::definition::Definition;
+use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
+use crate::paths;
+use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
+use crate::protocol::status::Status;
+use crate::run::acks::Acks;
+use crate::run::place::Place;
+use crate::signal;
+use crate::sys::{clock, process};
+use crate::text::{self, Text};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+/// So many commands may wait for their outcome at once.
+const MOST: usize = 4096;
+
+/// The answers, and the commands whose outcome is open.
+#[derive(Debug)]
+pub struct Commands {
+    acks: Acks,
+    open: Vec<Open>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    number: u64,
+    token: Token,
+    goal: Goal,
+    run: u32,
+    merged: bool,
+}
+
+impl Commands {
+    /// With the file that a predecessor may have left.
+    pub fn begin(place: Option<&Place>, service: &Service) -> Commands {
+        // Nothing was ever recorded: nobody can have accepted anything.
+        let acks =
+            if service.run == 0 && service.phase == Phase::Waiting { Acks::open(None) } else { Acks::open(place) };
+        Commands { acks, open: Vec::new() }
+    }
+
+    fn answer(&self, open: &Open, progress: Progress, text: Text<64>) {
+        self.acks.replace(open.number, &Ack { token: open.token, progress, at: clock::now().0, text });
+    }
+
+    /// The supervisor leaves: whatever is open has its outcome.
+    pub fn leave(&mut self, _place: Option<&Place>) {
+        for open in core::mem::take(&mut self.open) {
+            match open.goal {
+                Goal::Down => self.answer(&open, Progress::Done, Text::new()),
+                Goal::Up | Goal::Fresh => {
+                    self.answer(&open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+                }
+            }
+        }
+    }
+}
+
+const fn goal(verb: Verb) -> Option<(Goal, Event)> {
+    match verb {
+        Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
+        Verb::Restart => Some((Goal::Fresh, Event::Restart)),
+        Verb::Stop => Some((Goal::Down, Event::Stop)),
+        Verb::Signal(_) | Verb::Shutdown => None,
+    }
+}
+
+impl Supervisor<'_> {
+    /// Reads what the control FIFO holds and does it, line by line.
+    #[inline(never)]
+    pub(super) fn take_lines(&mut self) {
+        let mut buffer = [0; 4096];
+        let Some(control) = &self.control else { return };
+        let Ok(length) = nix::unistd::read(control, &mut buffer) else { return };
+        let mut lines = core::mem::take(&mut self.lines);
+        lines.feed(buffer.get(..length).unwrap_or_default(), |line| match line {
+            Ok(line) => match control::parse(line) {
+                Ok(request) => self.take(request),
+                Err((token, reject)) => self.reject(token, reject),
+            },
+            Err(reject) => self.reject(None, reject),
+        });
+        self.lines = lines;
+    }
+
+    fn reject(&mut self, token: Option<Token>, reject: Reject) {
+        match token {
+            Some(token) => self.refuse(token, exit::CONFIG, text::format(format_args!("{reject}"))),
+            None => self.say(format_args!("control: line dropped: {reject}")),
+        }
+    }
+
+    /// Answers a command that is not accepted.
+    fn refuse(&mut self, token: Token, code: u8, text: Text<64>) {
+        let Some(place) = &self.place else { return };
+        if !self.commands.acks.knows(&token) {
+            let ack = Ack { token, progress: Progress::Failed(code), at: clock::now().0, text };
+            let _nowhere_to_say_it = self.commands.acks.append(place, &ack);
+            place.ring();
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        let Request { token, verb } = request;
+        if verb == Verb::Shutdown {
+            return self.reject(token, Reject::Verb);
+        }
+        if let Some(token) = token
+            && !self.accept(token, verb)
+        {
+            return;
+        }
+        match (verb, goal(verb)) {
+            (Verb::Signal(number), _) => self.pass_on(token, number),
+            (_, Some((_, event))) => {
+                if verb == Verb::Start || verb == Verb::Restart {
+                    self.start_dependencies();
+                }
+                self.feed(event);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Records a command before it is acted on; `false`: it is known, or can't be answered.
+    fn accept(&mut self, token: Token, verb: Verb) -> bool {
+        let Some(place) = &self.place else { return true };
+        if self.commands.acks.knows(&token) {
+            return false;
+        }
+        let Some((goal, _)) = goal(verb) else { return true };
+        if self.commands.open.len() >= MOST {
+            self.refuse(token, exit::SYSTEM, Text::from("too many commands at once"));
+            return false;
+        }
+        let first_open = self.commands.open.first().map(|open| open.number);
+        let dropped = self.commands.acks.shorten(place, clock::now().0, first_open);
+        self.commands.open.iter_mut().for_each(|open| open.number -= dropped);
+        let merged = goal == Goal::Fresh && service::joins_a_start(&self.service);
+        let run = self.service.run;
+        let progress = Progress::Accepted { verb, run, merged };
+        match self.commands.acks.append(place, &Ack { token, progress, at: clock::now().0, text: Text::new() }) {
+            Ok(number) => {
+                self.commands.open.push(Open { number, token, goal, run, merged });
+                true
+            }
+            Err(errno) => {
+                self.say(format_args!("cannot record a command, so it is not done: {}", errno.desc()));
+                false
+            }
+        }
+    }
+
+    /// What a predecessor accepted is done now, unless it is done already.
+    pub(super) fn finish_what_was_accepted(&mut self) {
+        for (number, ack) in self.commands.acks.unfinished() {
+            let Progress::Accepted { verb, run, merged } = ack.progress else { continue };
+            let Some((goal, event)) = goal(verb) else { continue };
+            self.commands.open.push(Open { number, token: ack.token, goal, run, merged });
+            if self.service.run == run {
+                self.feed(event);
+            }
+        }
+        self.settle();
+    }
+
+    /// A signal is sent once or not at all, and answered at once.
+    fn pass_on(&mut self, token: Option<Token>, number: u8) {
+        let sent = match self.service.process {
+            Some(main) => process::signal_child(main.pid, number).map_err(|errno| (exit::SYSTEM, errno.desc())),
+            None => Err((exit::NOT_TRUE, "the service has no process")),
+        };
+        let (Some(token), Some(place)) = (token, &self.place) else { return };
+        let (progress, text) = match (sent, self.service.process) {
+            (Ok(()), Some(main)) => (Progress::Done, text::format(format_args!("pid={}", main.pid))),
+            (Ok(()), None) => (Progress::Done, Text::new()),
+            (Err((code, why)), _) => (Progress::Failed(code), Text::from(why)),
+        };
+        let _nowhere_to_say_it = self.commands.acks.append(place, &Ack { token, progress, at: clock::now().0, text });
+        place.ring();
+    }
+
+    /// A start wants what it depends on, too.
+    fn start_dependencies(&mut self) {
+        for needs in self.definition.needs() {
+            let record = self.ledger.read(usize::from(needs.index));
+            if record.is_some_and(|record| record.service.phase == Phase::Stopped)
+                && let Err(errno) = self.order_start(needs.name)
+            {
+                self.say(format_args!("cannot start its dependency {}: {}", needs.name, errno.desc()));
+            }
+        }
+    }
+
+    fn order_start(&self, name: crate::name::ServiceName) -> Result<(), Errno> {
+        let services = self.watch.directory().ok_or(Errno::ENOENT)?;
+        let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fifo = openat(services, path.as_str(), flags, Mode::empty())?;
+        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start }));
+        nix::unistd::write(&fifo, line.as_bytes()).map(drop)
+    }
+
+    /// Answers every command whose outcome stands.
+    pub(super) fn settle(&mut self) {
+        if self.commands.open.is_empty() {
+            return;
+        }
+        let before = self.commands.open.len();
+        let mut open = core::mem::take(&mut self.commands.open);
+        open.retain(|command| match service::outcome(command.goal, command.run, &self.service) {
+            None => true,
+            Some(outcome) => {
+                let (progress, text) = self.tell(command, outcome);
+                self.commands.answer(command, progress, text);
+                false
+            }
+        });
+        let answered = open.len() < before;
+        self.commands.open = open;
+        if answered {
+            self.ring();
+        }
+    }
+
+    fn tell(&self, command: &Open, outcome: Outcome) -> (Progress, Text<64>) {
+        let failed = |text| (Progress::Failed(exit::NOT_TRUE), text);
+        match outcome {
+            Outcome::True => {
+                let merged = if command.merged { " merged" } else { "" };
+                let text = match self.service.process {
+                    Some(main) => text::format(format_args!("pid={}{merged}", main.pid)),
+                    None => Text::new(),
+                };
+                (Progress::Done, text)
+            }
+            Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
+            Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
+            Outcome::Leaving => failed(Text::from("the container shuts down")),
+            Outcome::Stuck => failed(Text::from("a process of it can't be killed")),
+        }
+    }
+}
+
+/// Why a service is where it is, as the status file has it.
+pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
+    let ended: Text<112> = match service.ending {
+        Some(Ending::Exited(exit::Exit::Code(code))) => text::format(format_args!("exit:{code}")),
+        Some(Ending::Exited(exit::Exit::Signal(number))) => {
+            text::format(format_args!("signal:{}", signal::Name(number)))
+        }
+        Some(Ending::NotStarted(failure)) => text::format(format_args!(
+            "spawn:cannot {}: {}",
+            failure.stage.text(),
+            Errno::from_raw(failure.errno).desc()
+        )),
+        None => Text::new(),
+    };
+    match service.phase {
+        Phase::Failed(Reason::Ended) | Phase::RestartPending { .. } => text::format(format_args!("{ended}")),
+        Phase::Failed(Reason::GaveUp) => text::format(format_args!("gave-up:{ended}")),
+        Phase::Failed(Reason::Stray) => Text::from("stray"),
+        Phase::Failed(Reason::Dependency(index)) => match definition.needs().find(|needs| needs.index == index) {
+            Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
+            None => Text::from("dependency"),
+        },
+        Phase::Waiting
+        | Phase::Starting
+        | Phase::Running
+        | Phase::Stopping { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Stopped
+        | Phase::Completed => Text::new(),
+    }
+}
+
+/// The status file's content.
+pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Status {
+    let (next, deadline) = match service.phase {
+        Phase::RestartPending { at } | Phase::Scheduled { at } => (some_time(at), None),
+        Phase::Stopping { deadline, .. } => (None, some_time(deadline)),
+        Phase::Waiting | Phase::Starting | Phase::Running | Phase::Stopped | Phase::Completed | Phase::Failed(_) => {
+            (None, None)
+        }
+    };
+    let ago = clock::now().since(service.since);
+    Status {
+        seq,
+        name: definition.name,
+        state: service.state(),
+        reason: reason(service, definition),
+        since: service.since.0,
+        since_wall: clock::wall().saturating_sub(ago.0),
+        pid: service.process.map(|main| main.pid),
+        start: service.process.map(|main| main.start),
+        supervisor: std::process::id(),
+        want: service.want,
+        restarts: service.restarts,
+        exit: match service.ending {
+            Some(Ending::Exited(exit)) => Some(exit),
+            Some(Ending::NotStarted(_)) | None => None,
+        },
+        next,
+        deadline,
+        run: service.run,
+    }
+}

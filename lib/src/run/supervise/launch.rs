@@ -1,0 +1,83 @@
+//! Making the service's process as its definition says.
+
+use super::Supervisor;
+use crate::model::definition::Target;
+use crate::model::service::{Event, Failure, Process, SpawnStage};
+use crate::model::spec::Input;
+use crate::signal::Set;
+use crate::sys::process;
+use crate::sys::raw::{self, Session, Spawn, Stream, Strings};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{isatty, pipe2};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+impl Supervisor<'_> {
+    /// Makes the process; the event says how that went.
+    #[inline(never)]
+    pub(super) fn launch(&self) -> Event {
+        match self.make_process() {
+            Ok(pid) => Event::Spawned(Process { pid, start: process::start_time(pid).unwrap_or(0) }),
+            Err(failure) => {
+                let program = self.definition.arguments().next().unwrap_or_default().to_string_lossy();
+                let (what, why) = (failure.stage.text(), Errno::from_raw(failure.errno).desc());
+                self.say(format_args!("cannot {what}: {why} (command {program:?})"));
+                Event::NotSpawned(failure)
+            }
+        }
+    }
+
+    fn make_process(&self) -> Result<u32, Failure> {
+        let definition = &self.definition;
+        let opened = self.open_input()?;
+        let stdin = opened.as_ref().map_or(Stream::Same, |input| Stream::Of(input.as_fd()));
+        let terminal = definition.stdin == Input::Inherit && isatty(raw::standard(0)) == Ok(true);
+        let groups: Vec<u32> = definition.groups().collect();
+        raw::spawn(&Spawn {
+            arguments: Strings::collect(definition.arguments()),
+            environment: Strings::collect(definition.environment()),
+            record: Some(self.ledger.child_word(self.index)),
+            session: if terminal { Session::NewWithTerminal } else { Session::New },
+            streams: [stdin, stream(definition.stdout, 1), stream(definition.stderr, 2)],
+            pass: None,
+            // zei-init has put all dispositions back before it executed this program.
+            defaults: Set::EMPTY,
+            blocked: Set::EMPTY,
+            umask: definition.umask,
+            directory: definition.working_dir,
+            ids: definition.ids,
+            groups: &groups,
+        })
+    }
+
+    /// `None`: what this process has itself, which is /dev/null but for `cmd`.
+    fn open_input(&self) -> Result<Option<OwnedFd>, Failure> {
+        let at = |errno: Errno| Failure { stage: SpawnStage::Stdin, errno: errno as i32 };
+        let own_is_null = self.definition.name != crate::name::ServiceName::CMD;
+        match self.definition.stdin {
+            Input::Inherit => Ok(None),
+            Input::Null if own_is_null => Ok(None),
+            Input::Null => open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at),
+            Input::Open => {
+                // Opened for both directions the pipe holds itself open: it never ends, whoever dies.
+                let (reader, _writer) = pipe2(OFlag::O_CLOEXEC).map_err(at)?;
+                let path = crate::text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
+                open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at)
+            }
+        }
+    }
+}
+
+fn stream(target: Target<'_>, number: i32) -> Stream<'_> {
+    match target {
+        Target::Inherit => Stream::Same,
+        Target::Stdout if number == 1 => Stream::Same,
+        Target::Stderr if number == 2 => Stream::Same,
+        Target::Stdout => Stream::Of(raw::standard(1)),
+        Target::Stderr => Stream::Of(raw::standard(2)),
+        Target::Null => Stream::Path(c"/dev/null"),
+        Target::Join => Stream::LikeStdout,
+        Target::Path(path) => Stream::Path(path),
+    }
+}

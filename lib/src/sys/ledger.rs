@@ -1,0 +1,73 @@
+//! The memfds through which zei-init and its supervisors share definitions and run records.
+//!
+//! Owns: the descriptors' numbers in a supervisor, and reading and writing whole records.
+//! Must never: depend on /run, which may be full, read-only or gone.
+
+use crate::model::record::{Order, Record, SIZE, offset};
+use nix::errno::Errno;
+use nix::sys::uio::{pread, pwrite};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+
+/// In a supervisor: the sealed definitions.
+pub const DEFINITIONS: RawFd = 3;
+/// In a supervisor: the run records.
+pub const LEDGER: RawFd = 4;
+/// In a supervisor: the pipe that tells zei-init whose record has changed (4 bytes, little-endian).
+pub const REPORT: RawFd = 5;
+/// In a supervisor: its service's control FIFO.
+pub const CONTROL: RawFd = 6;
+/// In a supervisor: the directory of all services' directories.
+pub const SERVICES: RawFd = 7;
+
+/// The run records of a whole tree.
+#[derive(Debug)]
+pub struct Ledger {
+    file: OwnedFd,
+}
+
+impl Ledger {
+    /// Over the descriptor of a memfd that has room for all records.
+    pub fn over(file: OwnedFd) -> Ledger {
+        Ledger { file }
+    }
+
+    /// The record of a service; `None` where none was written yet.
+    pub fn read(&self, index: usize) -> Option<Record> {
+        let mut bytes = [0; SIZE];
+        // A write met half-way is over within microseconds.
+        for _attempt in 0..1000 {
+            if pread(&self.file, &mut bytes, place(index)) != Ok(SIZE) || bytes.starts_with(&[0; 8]) {
+                return None;
+            }
+            if let Some(record) = Record::decode(&bytes) {
+                return Some(record);
+            }
+        }
+        None
+    }
+
+    /// Replaces the record of a service.
+    pub fn write(&self, index: usize, record: &Record) -> Result<(), Errno> {
+        pwrite(&self.file, &record.encode(), place(index)).map(drop)
+    }
+
+    /// What zei-init orders.
+    pub fn order(&self) -> Order {
+        let mut bytes = [0; Order::SIZE];
+        if pread(&self.file, &mut bytes, 0) == Ok(Order::SIZE) { Order::decode(&bytes) } else { Order::default() }
+    }
+
+    /// Gives the order.
+    pub fn give(&self, order: Order) -> Result<(), Errno> {
+        pwrite(&self.file, &order.encode(), 0).map(drop)
+    }
+
+    /// Where a new process of this service writes its pid.
+    pub fn child_word(&self, index: usize) -> (BorrowedFd<'_>, i64) {
+        (self.file.as_fd(), place(index) + crate::model::record::CHILD_OFFSET as i64)
+    }
+}
+
+fn place(index: usize) -> i64 {
+    i64::try_from(offset(index)).unwrap_or(i64::MAX)
+}

@@ -368,11 +368,12 @@ fn tidy(node: &mut Node, trail: &mut Vec<String>, report: &Report) {
         Value::Map(members) => {
             let mut kept: Vec<Member> = Vec::with_capacity(members.len());
             let mut merged = Vec::new();
+            let mut seen: HashMap<String, At> = HashMap::with_capacity(members.len());
             for mut member in members.drain(..) {
                 trail.push(member.key.clone());
-                if let Some(first) = kept.iter().chain(&merged).find(|first| first.key == member.key) {
+                if let Some(first) = seen.insert(member.key.clone(), member.at) {
                     let text = format!("{:?} is given twice; the other is at", member.key);
-                    fault(member.at, trail, Fault::new(text).other(first.at));
+                    fault(member.at, trail, Fault::new(text).other(first));
                 } else {
                     tidy(&mut member.node, trail, report);
                     if member.key == "<<" { merged.push(member) } else { kept.push(member) }

@@ -4,7 +4,7 @@
 
 use crate::config::node::{self, At};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -152,6 +152,7 @@ impl Report {
             *lines.entry(at).or_insert_with(|| node::line(text, at.id))
         };
         let mut problems: Vec<(usize, Problem)> = Vec::new();
+        let mut said = BTreeSet::new();
         for Found { at, line: known, service, key, fault } in self.found.borrow().iter() {
             let mut text = fault.text.clone();
             if let Some(other) = fault.other {
@@ -165,9 +166,8 @@ impl Report {
                 text,
                 near: fault.near.clone(),
             };
-            // A value that several services share by `defaults` or an anchor is wrong once for each
-            // service, but the same words about the same line are said once.
-            if !problems.iter().any(|(_, known)| *known == problem) {
+            // What is wrong in `defaults` was found once for each service.
+            if said.insert((*at, problem.to_string())) {
                 problems.push((at.file, problem));
             }
         }

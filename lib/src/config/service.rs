@@ -38,8 +38,13 @@ impl Scope<'_> {
 
     /// Reports something wrong with a key.
     pub fn fault(&self, entry: &Entry, fault: Fault) {
-        let service = (!self.is_cmd).then_some(self.section.name.as_str());
-        let key = if self.is_cmd { format!("cmd: {}", entry.word) } else { entry.word.clone() };
+        let word = &entry.word;
+        let (service, key) = match (self.is_cmd, entry.is_default) {
+            (true, _) => (None, format!("cmd: {word}")),
+            // Once for all services that it is meant for.
+            (false, true) => (None, format!("defaults: {word}")),
+            (false, false) => (Some(self.section.name.as_str()), word.clone()),
+        };
         self.report.fault(entry.at, service, Some(&key), fault);
     }
 

@@ -35,6 +35,7 @@ pub struct Arguments(&'static [*const c_char]);
 
 impl Arguments {
     #[doc(hidden)]
+    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only bare_main! calls it, with what the C library passes")]
     pub fn from_main(count: c_int, arguments: *const *const c_char) -> Arguments {
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: the C library passes `count` pointers that live as long as the process.
@@ -146,6 +147,10 @@ pub struct Spawn<'a> {
     pub defaults: signal::Set,
     /// The signals that are blocked in it.
     pub blocked: signal::Set,
+    /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
+    pub nofile: Option<(u64, u64)>,
+    /// The signal it gets when this process dies (prctl(2), PR_SET_PDEATHSIG).
+    pub death_signal: Option<u8>,
     /// Mode creation mask.
     pub umask: Option<u32>,
     /// Working directory.
@@ -223,6 +228,15 @@ fn become_program(spawn: &Spawn<'_>) -> Result<(), (SpawnStage, Errno)> {
     }
     for signal in spawn.defaults.iter() {
         set_default(signal).map_err(at(SpawnStage::Signals))?;
+    }
+    if let Some((soft, hard)) = spawn.nofile {
+        let limit = nix::sys::resource::Resource::RLIMIT_NOFILE;
+        nix::sys::resource::setrlimit(limit, soft, hard).map_err(at(SpawnStage::Limits))?;
+    }
+    if let Some(signal) = spawn.death_signal {
+        // SAFETY: plain numbers.
+        let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) };
+        Errno::result(result).map_err(at(SpawnStage::Signals))?;
     }
     if let Some(mask) = spawn.umask {
         nix::sys::stat::umask(Mode::from_bits_truncate(mask));

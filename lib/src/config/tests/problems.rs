@@ -154,6 +154,7 @@ const FILE: &[(&str, &str)] = &[
     ("a: 1\n---\nb: 2\n", "z.yaml: is no valid YAML: a file holds one YAML document, this one holds more"),
     ("service:\n  a: {command: x}\n", "z.yaml:1: service: unknown key (did you mean \"services\"?)"),
     ("user: www\nservices: {a: {command: x}}", "z.yaml:1: user: can't stand here; it is a key of a service"),
+    ("command: y\nservices: {a: {command: x}}", "z.yaml:1: command: can't stand here; it is a key of a service"),
     ("services: [a]", "z.yaml:1: services: must be a map of services by name, not a list"),
     ("services:\n  a: x\n", "z.yaml:2: service \"a\": must be a map of keys, not a text"),
     ("services:\n  a: {}\n", "z.yaml:2: service \"a\": has neither command nor shell"),
@@ -191,8 +192,8 @@ const FILE: &[(&str, &str)] = &[
         "z.yaml:2: command: can't stand here; it is a key of a service",
     ),
     (
-        "defaults:\n  umask: 9\nservices: {a: {command: x}}",
-        "z.yaml:2: service \"a\": umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
+        "defaults:\n  umask: 9\nservices: {a: {command: x}, b: {command: x}}",
+        "z.yaml:2: defaults: umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
     ),
     (
         "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
@@ -334,6 +335,7 @@ fn who_cannot_switch_users_is_told_why_and_what_to_do() {
           root; start the container as root, or take this away"
         ]
     );
+    assert_eq!(problem("user: wwww\n    group: db").len(), 1);
     assert_eq!(problem("user: www"), [""; 0]);
     assert_eq!(problem("user: 80:80"), [""; 0]);
 }
@@ -355,6 +357,30 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn a_duration_is_read_as_it_is_printed_and_a_bare_number_is_seconds(millis in any::<u64>(), seconds in 0u64..1 << 53) {
+        for millis in [millis, millis % 100_000, 0, u64::MAX] {
+            let text = Span(millis).to_string();
+            prop_assert_eq!(read_delay(&text), Span(millis));
+            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+            prop_assert_eq!(read_delay(&text), Span(millis));
+        }
+        prop_assert_eq!(read_delay(&seconds.to_string()), Span::seconds(seconds));
+    }
+
+    #[test]
+    fn any_value_of_a_variable_comes_through_expansion_once_and_unchanged(value in "[^\0]{0,20}", around in "[^$\0]{0,5}") {
+        let environment = [("V".into(), OsString::from(&value))];
+        let expanded = expand::text(&format!("{around}${{V}}{around}$${{V}}${{N:-d}}"), &environment);
+        prop_assert_eq!(expanded, Ok(format!("{around}{value}{around}${{V}}d")));
+    }
+}
+
+fn read_delay(text: &str) -> Span {
+    service(&with(&format!("restart_delay: {text}"))).policy.restart_delay
 }
 
 const PIECES: &[&str] = &[

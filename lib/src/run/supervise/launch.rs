@@ -44,6 +44,8 @@ impl Supervisor<'_> {
             // zei-init has put all dispositions back before it executed this program.
             defaults: Set::EMPTY,
             blocked: Set::EMPTY,
+            nofile: definition.nofile(),
+            death_signal: None,
             umask: definition.umask,
             directory: definition.working_dir,
             ids: definition.ids,

@@ -206,14 +206,14 @@ const FILE: &[(&str, &str)] = &[
     ("cmd:\n  depends_on: [b]\nservices: {a: {command: x}}", "z.yaml:2: cmd: depends_on: there is no service \"b\""),
     ("signals: TERM\nservices: {a: {command: x}}", "z.yaml:1: signals: must be a map of signals, not a text"),
     (
-        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  NO: ignore\nservices: {a: {command: x}}",
+        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  XYZZY: ignore\nservices: {a: {command: x}}",
         "\
 z.yaml:2: signals: reload is not supported by this version of zei
 z.yaml:3: signals: KILL can't be used: zei-init needs it itself or can't catch it
 z.yaml:4: signals: 1 is the same signal as one before
 z.yaml:5: signals: SIGHUP is the same signal as one before
 z.yaml:6: signals: \"stop\" is none of shutdown, forward, ignore
-z.yaml:7: signals: \"NO\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
+z.yaml:7: signals: \"XYZZY\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
     ),
     // Commands.
     ("services:\n  a:\n    command: []", "z.yaml:3: service \"a\": command: names no program"),

@@ -83,6 +83,10 @@ const SERVICE: &[(&str, &str)] = &[
         "user: ${F-O}",
         "user: \"${F-O}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
     ),
+    (
+        "user: ${F:-${FOO}}",
+        "user: \"${F:-${FOO}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
+    ),
     ("env_file: /nowhere/x", "env_file: can't read /nowhere/x: No such file or directory (os error 2)"),
     // Streams.
     (
@@ -356,6 +360,18 @@ proptest! {
                 prop_assert!(problems.iter().all(|problem| problem.line <= lines + 1 && !problem.text.is_empty()));
             }
         }
+    }
+}
+
+#[test]
+fn a_document_made_to_exhaust_the_reader_is_refused() {
+    let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+    for level in 1..40 {
+        bomb += &format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1);
+    }
+    for (text, reason) in [(bomb, "repetition limit exceeded"), ("[".repeat(10_000), "recursion limit exceeded")] {
+        let problems = World::new().problems(&[("z.yaml", &text)]);
+        assert!(problems.len() == 1 && problems[0].contains(reason), "{problems:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! and the chain-loader that needs none.
 
 pub mod acks;
+pub mod command;
 pub mod init;
 pub mod place;
 pub mod report;

@@ -273,7 +273,9 @@ fn output(node: &Node, working_dir: Option<&CString>, is_stderr: bool) -> Result
         "/dev/stdout" => Ok(Output::Stdout),
         "/dev/stderr" => Ok(Output::Stderr),
         "stdout" if is_stderr => Ok(Output::Join),
-        "stdout" | "stderr" | "none" | "-" => Err(Fault::new("write a path, /dev/stdout, /dev/stderr, null or inherit")),
+        "stdout" | "stderr" | "none" | "-" => {
+            Err(Fault::new("write a path, /dev/stdout, /dev/stderr, null or inherit"))
+        }
         path if path.starts_with('/') => values::c_string(path).map(Output::Path),
         path => {
             let mut whole = working_dir.map_or(Vec::new(), |dir| [dir.to_bytes(), b"/"].concat());

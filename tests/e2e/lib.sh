@@ -296,7 +296,7 @@ errors_have() { errors | grep -E -- "$1" >/dev/null; }
 # --- what the files under /run/zei say --------------------------------------------------------------
 
 field() { # SERVICE KEY: a value from its status file
-    inside sed -n "s/^$2=//p" "/run/zei/services/$1/status" </dev/null
+    inside sed -n "s/^$2=//p; /^end=/q" "/run/zei/services/$1/status" </dev/null
 }
 
 field_is() { [ "$(field "$1" "$2")" = "$3" ]; }

@@ -117,17 +117,21 @@ impl Watch {
     }
 }
 
-/// `service_started` holds in starting and running; a service that ended well was started, too, and
-/// nobody shall wait for ever because he looked a moment late.
+/// `service_started` holds as soon as the program runs, not yet while its process is being made, which may fail;
+/// a service that ended well was started, too, and nobody shall wait for ever because he looked a moment late.
 fn judge(needs: Needs, ledger: &Ledger) -> Standing {
     let Some(record) = ledger.read(usize::from(needs.index)) else { return Standing::NotYet };
     let service = record.service;
     let (started, completed) = match service.phase {
-        Phase::Starting | Phase::Running => (true, false),
+        Phase::Running => (true, false),
         Phase::Completed => (true, true),
         Phase::Scheduled { .. } => (false, service.succeeded),
         Phase::Failed(_) => return Standing::Never,
-        Phase::Waiting | Phase::Stopping { .. } | Phase::RestartPending { .. } | Phase::Stopped => (false, false),
+        Phase::Waiting
+        | Phase::Starting
+        | Phase::Stopping { .. }
+        | Phase::RestartPending { .. }
+        | Phase::Stopped => (false, false),
     };
     let holds = match needs.condition {
         Condition::Started => started,

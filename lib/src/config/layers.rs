@@ -141,8 +141,8 @@ impl Reader<'_> {
             }
             let key = match keys::find(&word, Places::TOP) {
                 Ok(key) => key,
-                Err((text, near)) => {
-                    self.report.fault(at, None, Some(&word), Fault::new(text).near(near));
+                Err(fault) => {
+                    self.report.fault(at, None, Some(&word), fault);
                     continue;
                 }
             };
@@ -269,9 +269,9 @@ impl Reader<'_> {
         for member in members {
             let at = member.at;
             match keys::find(&member.key, place) {
-                Err((text, near)) => {
-                    section.broken |= matches!(near.as_deref(), Some("command" | "exec" | "shell"));
-                    self.report.fault(at, service, Some(&member.key), Fault::new(text).near(near));
+                Err(fault) => {
+                    section.broken |= matches!(fault.near.as_deref(), Some("command" | "exec" | "shell"));
+                    self.report.fault(at, service, Some(&member.key), fault);
                 }
                 Ok(key) if key.id == Id::Override => {
                     section.overrides = self.overriding(service, &member.key, at, &member.node);
@@ -368,11 +368,12 @@ fn tidy(node: &mut Node, trail: &mut Vec<String>, report: &Report) {
         Value::Map(members) => {
             let mut kept: Vec<Member> = Vec::with_capacity(members.len());
             let mut merged = Vec::new();
+            let mut seen: HashMap<String, At> = HashMap::with_capacity(members.len());
             for mut member in members.drain(..) {
                 trail.push(member.key.clone());
-                if let Some(first) = kept.iter().chain(&merged).find(|first| first.key == member.key) {
+                if let Some(first) = seen.insert(member.key.clone(), member.at) {
                     let text = format!("{:?} is given twice; the other is at", member.key);
-                    fault(member.at, trail, Fault::new(text).other(first.at));
+                    fault(member.at, trail, Fault::new(text).other(first));
                 } else {
                     tidy(&mut member.node, trail, report);
                     if member.key == "<<" { merged.push(member) } else { kept.push(member) }

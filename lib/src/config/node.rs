@@ -5,7 +5,8 @@
 //!
 //! serde_yaml keeps no positions, but an error raised while it hands out a node carries that node's.
 //! So nodes are numbered in the order in which they are handed out, and [`line`] parses again with a
-//! walk that fails at one number. That is done only for problems.
+//! walk that fails at one number. That costs a parse (some milliseconds for a thousand services), so it is
+//! done only for problems.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
@@ -66,6 +67,16 @@ impl Node {
         }
     }
 
+    /// Whether there is a boolean or a number in it.
+    fn has_spelling(&self) -> bool {
+        match &self.value {
+            Value::Bool(..) | Value::Number(_) => true,
+            Value::List(nodes) => nodes.iter().any(Node::has_spelling),
+            Value::Map(members) => members.iter().any(|member| member.node.has_spelling()),
+            Value::Null | Value::Text(_) => false,
+        }
+    }
+
     /// Whether both say the same, wherever they stand.
     pub fn same(&self, other: &Node) -> bool {
         match (&self.value, &other.value) {
@@ -94,7 +105,9 @@ impl Node {
 /// Parses the one document of a file; an empty file is null.
 pub fn parse(file: usize, text: &str) -> Result<Node, SyntaxError> {
     let mut node = walk(file, text, 0)?;
-    if let Some(document) = serde_yaml::Deserializer::from_str(text).next() {
+    if node.has_spelling()
+        && let Some(document) = serde_yaml::Deserializer::from_str(text).next()
+    {
         Spelling(&mut node).deserialize(document).map_err(syntax)?;
     }
     Ok(node)

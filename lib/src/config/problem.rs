@@ -4,7 +4,7 @@
 
 use crate::config::node::{self, At};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -69,8 +69,8 @@ impl Fault {
     }
 
     #[must_use]
-    pub fn near(self, near: Option<String>) -> Fault {
-        Fault { near, ..self }
+    pub fn near(self, near: Option<impl Into<String>>) -> Fault {
+        Fault { near: near.map(Into::into), ..self }
     }
 
     #[must_use]
@@ -152,6 +152,7 @@ impl Report {
             *lines.entry(at).or_insert_with(|| node::line(text, at.id))
         };
         let mut problems: Vec<(usize, Problem)> = Vec::new();
+        let mut said = BTreeSet::new();
         for Found { at, line: known, service, key, fault } in self.found.borrow().iter() {
             let mut text = fault.text.clone();
             if let Some(other) = fault.other {
@@ -165,22 +166,12 @@ impl Report {
                 text,
                 near: fault.near.clone(),
             };
-            // A value that several services share by `defaults` or an anchor is wrong once for each
-            // service, but the same words about the same line are said once.
-            if !problems.iter().any(|(_, known)| *known == problem) {
+            // What is wrong in `defaults` was found once for each service.
+            if said.insert((*at, problem.to_string())) {
                 problems.push((at.file, problem));
             }
         }
         problems.sort_by_key(|(file, problem)| (*file, problem.line));
         problems.into_iter().map(|(_, problem)| problem).collect()
     }
-}
-
-/// The candidate that `word` was probably meant to be.
-pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // A third of the word may be wrong; more than that, and the suggestion would only confuse.
-    let limit = (word.chars().count() / 3).min(3);
-    let distance = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
-    let scored = candidates.into_iter().map(|candidate| (distance(candidate), candidate));
-    scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, c)| c.to_owned())
 }

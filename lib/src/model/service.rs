@@ -171,6 +171,7 @@ stages! {
     Groups = 10, "set the supplementary groups";
     Group = 11, "switch to the group";
     User = 12, "switch to the user";
+    Limits = 14, "set a resource limit";
     Execute = 13, "execute the program";
 }
 

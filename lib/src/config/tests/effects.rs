@@ -199,7 +199,7 @@ defaults:
   restart: always
   umask: 0027
   user: www
-  group: db
+  group: 9
   max_restarts: 3
   environment: {A: default, B: default}
 services:
@@ -211,7 +211,7 @@ services:
     assert_eq!((a.policy.restart, a.policy.max_restarts, a.umask), (Restart::OnFailure, 5, Some(0o27)));
     assert_eq!(a.identity, ids(70, 70, &[70, 71]));
     assert_eq!(a.environment[4..], c(&["A=default", "B=default", "A=own"]));
-    assert_eq!((b.policy.restart, &b.identity), (Restart::Never, &ids(80, 70, &[80, 81])));
+    assert_eq!((b.policy.restart, &b.identity), (Restart::Never, &ids(80, 9, &[80, 81])));
     assert_eq!((cmd.umask, &cmd.identity), (None, &None));
 }
 

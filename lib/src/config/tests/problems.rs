@@ -83,6 +83,10 @@ const SERVICE: &[(&str, &str)] = &[
         "user: ${F-O}",
         "user: \"${F-O}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
     ),
+    (
+        "user: ${F:-${FOO}}",
+        "user: \"${F:-${FOO}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
+    ),
     ("env_file: /nowhere/x", "env_file: can't read /nowhere/x: No such file or directory (os error 2)"),
     // Streams.
     (
@@ -154,6 +158,7 @@ const FILE: &[(&str, &str)] = &[
     ("a: 1\n---\nb: 2\n", "z.yaml: is no valid YAML: a file holds one YAML document, this one holds more"),
     ("service:\n  a: {command: x}\n", "z.yaml:1: service: unknown key (did you mean \"services\"?)"),
     ("user: www\nservices: {a: {command: x}}", "z.yaml:1: user: can't stand here; it is a key of a service"),
+    ("command: y\nservices: {a: {command: x}}", "z.yaml:1: command: can't stand here; it is a key of a service"),
     ("services: [a]", "z.yaml:1: services: must be a map of services by name, not a list"),
     ("services:\n  a: x\n", "z.yaml:2: service \"a\": must be a map of keys, not a text"),
     ("services:\n  a: {}\n", "z.yaml:2: service \"a\": has neither command nor shell"),
@@ -191,8 +196,8 @@ const FILE: &[(&str, &str)] = &[
         "z.yaml:2: command: can't stand here; it is a key of a service",
     ),
     (
-        "defaults:\n  umask: 9\nservices: {a: {command: x}}",
-        "z.yaml:2: service \"a\": umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
+        "defaults:\n  umask: 9\nservices: {a: {command: x}, b: {command: x}}",
+        "z.yaml:2: defaults: umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
     ),
     (
         "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
@@ -205,14 +210,14 @@ const FILE: &[(&str, &str)] = &[
     ("cmd:\n  depends_on: [b]\nservices: {a: {command: x}}", "z.yaml:2: cmd: depends_on: there is no service \"b\""),
     ("signals: TERM\nservices: {a: {command: x}}", "z.yaml:1: signals: must be a map of signals, not a text"),
     (
-        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  NO: ignore\nservices: {a: {command: x}}",
+        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  XYZZY: ignore\nservices: {a: {command: x}}",
         "\
 z.yaml:2: signals: reload is not supported by this version of zei
 z.yaml:3: signals: KILL can't be used: zei-init needs it itself or can't catch it
 z.yaml:4: signals: 1 is the same signal as one before
 z.yaml:5: signals: SIGHUP is the same signal as one before
 z.yaml:6: signals: \"stop\" is none of shutdown, forward, ignore
-z.yaml:7: signals: \"NO\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
+z.yaml:7: signals: \"XYZZY\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
     ),
     // Commands.
     ("services:\n  a:\n    command: []", "z.yaml:3: service \"a\": command: names no program"),
@@ -334,6 +339,7 @@ fn who_cannot_switch_users_is_told_why_and_what_to_do() {
           root; start the container as root, or take this away"
         ]
     );
+    assert_eq!(problem("user: wwww\n    group: db").len(), 1);
     assert_eq!(problem("user: www"), [""; 0]);
     assert_eq!(problem("user: 80:80"), [""; 0]);
 }
@@ -355,6 +361,42 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_document_made_to_exhaust_the_reader_is_refused() {
+    let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+    for level in 1..40 {
+        bomb += &format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1);
+    }
+    for (text, reason) in [(bomb, "repetition limit exceeded"), ("[".repeat(10_000), "recursion limit exceeded")] {
+        let problems = World::new().problems(&[("z.yaml", &text)]);
+        assert!(problems.len() == 1 && problems[0].contains(reason), "{problems:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_duration_is_read_as_it_is_printed_and_a_bare_number_is_seconds(millis in any::<u64>(), seconds in 0u64..1 << 53) {
+        for millis in [millis, millis % 100_000, 0, u64::MAX] {
+            let text = Span(millis).to_string();
+            prop_assert_eq!(read_delay(&text), Span(millis));
+            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+            prop_assert_eq!(read_delay(&text), Span(millis));
+        }
+        prop_assert_eq!(read_delay(&seconds.to_string()), Span::seconds(seconds));
+    }
+
+    #[test]
+    fn any_value_of_a_variable_comes_through_expansion_once_and_unchanged(value in "[^\0]{0,20}", around in "[^$\0]{0,5}") {
+        let environment = [("V".into(), OsString::from(&value))];
+        let expanded = expand::text(&format!("{around}${{V}}{around}$${{V}}${{N:-d}}"), &environment);
+        prop_assert_eq!(expanded, Ok(format!("{around}{value}{around}${{V}}d")));
+    }
+}
+
+fn read_delay(text: &str) -> Span {
+    service(&with(&format!("restart_delay: {text}"))).policy.restart_delay
 }
 
 const PIECES: &[&str] = &[

@@ -44,7 +44,7 @@ impl Commands {
         Commands { acks, open: Vec::new() }
     }
 
-    fn answer(&self, open: &Open, progress: Progress, text: Text<64>) {
+    fn answer(&self, open: &Open, progress: Progress, text: Text<112>) {
         self.acks.replace(open.number, &Ack { token: open.token, progress, at: clock::now().0, text });
     }
 
@@ -96,7 +96,7 @@ impl Supervisor<'_> {
     }
 
     /// Answers a command that is not accepted.
-    fn refuse(&mut self, token: Token, code: u8, text: Text<64>) {
+    fn refuse(&mut self, token: Token, code: u8, text: Text<112>) {
         let Some(place) = &self.place else { return };
         if !self.commands.acks.knows(&token) {
             let ack = Ack { token, progress: Progress::Failed(code), at: clock::now().0, text };
@@ -228,7 +228,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn tell(&self, command: &Open, outcome: Outcome) -> (Progress, Text<64>) {
+    fn tell(&self, command: &Open, outcome: Outcome) -> (Progress, Text<112>) {
         let failed = |text| (Progress::Failed(exit::NOT_TRUE), text);
         match outcome {
             Outcome::True => {

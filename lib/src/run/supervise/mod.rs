@@ -46,6 +46,8 @@ struct Supervisor<'a> {
     commands: Commands,
     /// What zei-init was last told.
     standing: Standing,
+    /// zei-init's pid.
+    init: nix::unistd::Pid,
     leaving: bool,
 }
 
@@ -115,6 +117,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         place,
         lines: Lines::default(),
         standing: Standing::Coming,
+        init: nix::unistd::getppid(),
         leaving: false,
     })
 }
@@ -206,6 +209,10 @@ impl Supervisor<'_> {
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
             self.feed(Event::Shutdown(Shutdown { signal: shutdown.signal.filter(|_| own), ..shutdown }));
+        } else if nix::unistd::getppid() != self.init {
+            // zei-init is gone: its death was the signal.
+            let deadline = clock::now().plus(self.definition.policy.grace());
+            self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
         }
     }
 

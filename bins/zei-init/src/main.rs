@@ -1,18 +1,39 @@
-//! temp
-fn main() -> std::process::ExitCode {
-    let mut options = zei::run::init::Options::default();
-    let mut args = std::env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        if arg == "-c" {
-            options.config.push(args.next().unwrap_or_default().into());
-            continue;
+//! PID 1 of a container: starts one zei-supervise per service, reaps, shuts down in order; or runs one command.
+//!
+//! Owns: the choice between the two. Must never: do the work, which is `zei::run::init` and `zei::run::command`.
+//!
+//! Without Rust's runtime, so that the command gets SIGPIPE as zei-init got it.
+#![no_main]
+
+mod options;
+
+use options::Request;
+use std::io::{self, Write as _};
+use zei::exit;
+use zei::run::report::report;
+use zei::run::{command, init};
+use zei::sys::raw::Arguments;
+
+zei::bare_main!(run);
+
+const PROGRAM: &str = "zei-init";
+
+fn run(arguments: Arguments) -> u8 {
+    match options::parse(&arguments, |name| std::env::var_os(name)) {
+        Request::Print(text) => io::stdout().write_all(text.as_bytes()).map_or(exit::SYSTEM, |()| exit::OK),
+        Request::Wrong(problem) => {
+            report(PROGRAM, format_args!("{problem}; see {PROGRAM} --help"));
+            exit::CONFIG
         }
-        if arg == "--" {
-            options.command = args.collect();
-            break;
+        Request::Run { tree, single, command } => {
+            if let Some(code) = init::run(&tree) {
+                return code;
+            }
+            if command.is_empty() {
+                report(PROGRAM, options::NOTHING_TO_RUN);
+                return exit::CONFIG;
+            }
+            command::run(&single, &command)
         }
-        options.command = std::iter::once(arg).chain(args).collect();
-        break;
     }
-    std::process::ExitCode::from(zei::run::init::run(&options).unwrap_or(100))
 }

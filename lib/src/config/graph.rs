@@ -5,11 +5,12 @@
 use crate::config::keys::Id;
 use crate::config::layers::Section;
 use crate::config::node::{At, Node, Value};
-use crate::config::problem::{Fault, Faults, Report, near};
+use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
 use crate::config::values;
 use crate::model::order;
 use crate::model::spec::{Condition, Dependency, Restart, ServiceSpec, SignalMap, SignalUse};
+use crate::near::nearest;
 use crate::signal;
 use std::collections::HashMap;
 
@@ -129,7 +130,7 @@ fn find(
     let found = index.get(name).and_then(|service| Some((*service, drafts.get(*service)?)));
     let Some((service, other)) = found else {
         let names = drafts.iter().enumerate().filter(|(other, _)| Some(*other) != cmd && *other != own);
-        let near = near(name, names.map(|(_, draft)| draft.spec.name.as_str()));
+        let near = nearest(name, names.map(|(_, draft)| draft.spec.name.as_str()));
         return Err(Fault::new(format!("there is no service {name:?}")).near(near));
     };
     if service == own {

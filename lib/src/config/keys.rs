@@ -3,7 +3,8 @@
 //! Owns: the one table, from which the parser's known words, its suggestions and the documentation
 //! come. Must never: read a value.
 
-use crate::config::problem::near;
+use crate::config::problem::Fault;
+use crate::near::nearest;
 
 /// A place where a key may stand; several are added up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,16 +198,16 @@ impl Key {
 }
 
 /// The key of this word in this place, or why it can't stand there and what was probably meant.
-pub fn find(word: &str, place: Places) -> Result<&'static Key, (String, Option<String>)> {
+pub fn find(word: &str, place: Places) -> Result<&'static Key, Fault> {
     let here = |key: &&Key| key.places.contain(place);
     match KEYS.iter().filter(here).find(|key| key.is(word)) {
-        Some(key) if key.id == Id::Later => Err(("is not supported by this version of zei; take it away".into(), None)),
+        Some(key) if key.id == Id::Later => Err(Fault::new("is not supported by this version of zei; take it away")),
         Some(key) => Ok(key),
         None => Err(match KEYS.iter().find(|key| key.is(word)) {
-            Some(key) => (format!("can't stand here; it is a key of {}", owner(key.places)), None),
+            Some(key) => Fault::new(format!("can't stand here; it is a key of {}", owner(key.places))),
             None => {
-                let words = KEYS.iter().filter(here).filter(|key| key.id != Id::Later).flat_map(|key| key.words());
-                ("unknown key".into(), near(word, words))
+                let words = KEYS.iter().filter(here).filter(|key| key.id != Id::Later).flat_map(Key::words);
+                Fault::new("unknown key").near(nearest(word, words))
             }
         }),
     }

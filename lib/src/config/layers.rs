@@ -141,8 +141,8 @@ impl Reader<'_> {
             }
             let key = match keys::find(&word, Places::TOP) {
                 Ok(key) => key,
-                Err((text, near)) => {
-                    self.report.fault(at, None, Some(&word), Fault::new(text).near(near));
+                Err(fault) => {
+                    self.report.fault(at, None, Some(&word), fault);
                     continue;
                 }
             };
@@ -269,9 +269,9 @@ impl Reader<'_> {
         for member in members {
             let at = member.at;
             match keys::find(&member.key, place) {
-                Err((text, near)) => {
-                    section.broken |= matches!(near.as_deref(), Some("command" | "exec" | "shell"));
-                    self.report.fault(at, service, Some(&member.key), Fault::new(text).near(near));
+                Err(fault) => {
+                    section.broken |= matches!(fault.near.as_deref(), Some("command" | "exec" | "shell"));
+                    self.report.fault(at, service, Some(&member.key), fault);
                 }
                 Ok(key) if key.id == Id::Override => {
                     section.overrides = self.overriding(service, &member.key, at, &member.node);

@@ -41,7 +41,7 @@ use std::path::PathBuf;
 
 pub use identity::{LookupError, UserEntry, Users};
 pub use keys::{Id, KEYS, Key, Places};
-pub use problem::{Problem, near};
+pub use problem::Problem;
 
 /// All that a configuration takes from outside.
 pub struct Context<'a> {

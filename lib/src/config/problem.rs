@@ -69,8 +69,8 @@ impl Fault {
     }
 
     #[must_use]
-    pub fn near(self, near: Option<String>) -> Fault {
-        Fault { near, ..self }
+    pub fn near(self, near: Option<impl Into<String>>) -> Fault {
+        Fault { near: near.map(Into::into), ..self }
     }
 
     #[must_use]
@@ -174,13 +174,4 @@ impl Report {
         problems.sort_by_key(|(file, problem)| (*file, problem.line));
         problems.into_iter().map(|(_, problem)| problem).collect()
     }
-}
-
-/// The candidate that `word` was probably meant to be.
-pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // A third of the word may be wrong; more than that, and the suggestion would only confuse.
-    let limit = (word.chars().count() / 3).min(3);
-    let distance = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
-    let scored = candidates.into_iter().map(|candidate| (distance(candidate), candidate));
-    scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, c)| c.to_owned())
 }

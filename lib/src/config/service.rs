@@ -268,12 +268,14 @@ fn output(node: &Node, working_dir: Option<&CString>, is_stderr: bool) -> Result
         return Ok(Output::Null);
     }
     match values::text(node)? {
-        "null" | "none" | "/dev/null" => Ok(Output::Null),
+        "null" | "/dev/null" => Ok(Output::Null),
         "inherit" => Ok(Output::Inherit),
         "/dev/stdout" => Ok(Output::Stdout),
         "/dev/stderr" => Ok(Output::Stderr),
         "stdout" if is_stderr => Ok(Output::Join),
-        "stdout" | "stderr" | "-" => Err(Fault::new("write a path, /dev/stdout, /dev/stderr, null or inherit")),
+        "stdout" | "stderr" | "none" | "-" => {
+            Err(Fault::new("write a path, /dev/stdout, /dev/stderr, null or inherit"))
+        }
         path if path.starts_with('/') => values::c_string(path).map(Output::Path),
         path => {
             let mut whole = working_dir.map_or(Vec::new(), |dir| [dir.to_bytes(), b"/"].concat());

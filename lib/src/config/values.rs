@@ -4,8 +4,9 @@
 //! key a value belongs to.
 
 use crate::config::node::{Node, Value};
-use crate::config::problem::{Fault, Faults, near};
+use crate::config::problem::{Fault, Faults};
 use crate::model::time::Span;
+use crate::near::nearest;
 use crate::signal;
 use std::ffi::CString;
 
@@ -35,7 +36,7 @@ pub fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Fault> {
         return Ok(*value);
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    Err(Fault::new(format!("{text:?} is none of {}", known.join(", "))).near(near(text, known)))
+    Err(Fault::new(format!("{text:?} is none of {}", known.join(", "))).near(nearest(text, known)))
 }
 
 /// `true` or `false`; also the words that YAML 1.1 has for them, and texts that `${NAME}` became.
@@ -120,7 +121,7 @@ pub fn signal_named(text: &str) -> Result<u8, Fault> {
         let bare = text.to_ascii_uppercase();
         let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
         Fault::new(format!("{text:?} is no signal; write TERM, SIGTERM, 15 or RTMIN+3"))
-            .near(near(bare, signal::TABLE.iter().map(|(_, name)| *name)))
+            .near(nearest(bare, signal::TABLE.iter().map(|(_, name)| *name)))
     })
 }
 

@@ -2,6 +2,10 @@
 //! and the chain-loader that needs none.
 
 pub mod acks;
+pub mod command;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "config")]
 pub mod init;
 pub mod place;
 pub mod report;

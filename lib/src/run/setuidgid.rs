@@ -68,7 +68,7 @@ fn execute(program: &OsStr, arguments: &[OsString], home: &str) -> Errno {
 }
 
 /// The exit code and the message for a failed exec(2); `found` is where the program is, if it is.
-fn explain(program: &OsStr, errno: Errno, found: Option<PathBuf>) -> (u8, String) {
+pub(super) fn explain(program: &OsStr, errno: Errno, found: Option<PathBuf>) -> (u8, String) {
     // The lookup says EACCES for a PATH entry that can't be entered even if the program is nowhere.
     let errno = if errno == Errno::EACCES && found.is_none() && !has_slash(program) { Errno::ENOENT } else { errno };
     let (code, advice) = match errno {
@@ -98,7 +98,7 @@ fn has_slash(program: &OsStr) -> bool {
 }
 
 /// Where the lookup comes first to something that is a file, for the message only.
-fn find(program: &OsStr) -> Option<PathBuf> {
+pub(super) fn find(program: &OsStr) -> Option<PathBuf> {
     if has_slash(program) {
         return Path::new(program).is_file().then(|| PathBuf::from(program));
     }

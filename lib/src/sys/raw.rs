@@ -3,6 +3,7 @@
 //! Owns: process creation, and thin wrappers of single system calls. Must never: decide anything.
 #![allow(unsafe_code)]
 
+use crate::exit::Exit;
 use crate::model::service::{Failure, SpawnStage};
 use crate::signal;
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -44,9 +45,14 @@ impl Arguments {
 
     /// Argument `index`, the program's own name being 0; `None` also where it is not UTF-8.
     pub fn get(&self, index: usize) -> Option<&'static str> {
+        self.bytes(index)?.to_str().ok()
+    }
+
+    /// Argument `index` as it is.
+    pub fn bytes(&self, index: usize) -> Option<&'static CStr> {
         let argument = *self.0.get(index)?;
         // SAFETY: each argument is a NUL-terminated string that lives as long as the process.
-        unsafe { CStr::from_ptr(argument) }.to_str().ok()
+        Some(unsafe { CStr::from_ptr(argument) })
     }
 }
 
@@ -107,6 +113,8 @@ impl<'a> Strings<'a> {
 pub enum Session {
     /// The parent's.
     Same,
+    /// The parent's, but a process group of its own.
+    Group,
     /// The parent's, but a process group of its own, which gets the terminal's foreground.
     ForegroundGroup,
     /// A new one.
@@ -145,6 +153,8 @@ pub struct Spawn<'a> {
     pub pass: Option<(BorrowedFd<'a>, RawFd)>,
     /// The signals whose disposition is put back to the default.
     pub defaults: signal::Set,
+    /// The signals that it ignores beside those that the parent ignores.
+    pub ignored: signal::Set,
     /// The signals that are blocked in it.
     pub blocked: signal::Set,
     /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
@@ -238,6 +248,9 @@ fn become_program(spawn: &Spawn<'_>) -> Result<(), (SpawnStage, Errno)> {
         let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) };
         Errno::result(result).map_err(at(SpawnStage::Signals))?;
     }
+    for signal in spawn.ignored.iter() {
+        set_ignored(signal).map_err(at(SpawnStage::Signals))?;
+    }
     if let Some(mask) = spawn.umask {
         nix::sys::stat::umask(Mode::from_bits_truncate(mask));
     }
@@ -257,18 +270,23 @@ fn begin_session(session: Session) -> Result<(), (SpawnStage, Errno)> {
     match session {
         Session::Same => Ok(()),
         Session::New | Session::NewWithTerminal => nix::unistd::setsid().map(drop).map_err(at),
+        Session::Group => own_group().map_err(at),
         Session::ForegroundGroup => {
-            let own = nix::unistd::Pid::from_raw(0);
-            nix::unistd::setpgid(own, own).map_err(at)?;
+            own_group().map_err(at)?;
             // SAFETY: descriptor 0 is only used for this call.
             let terminal = unsafe { BorrowedFd::borrow_raw(0) };
             match nix::unistd::tcsetpgrp(terminal, nix::unistd::getpgrp()) {
-                // No terminal, or one of another session: then there is no foreground to take.
-                Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF) => Ok(()),
+                // No terminal, one of another session, or hung up: then there is no foreground to take.
+                Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EIO) => Ok(()),
                 Err(errno) => Err((SpawnStage::Terminal, errno)),
             }
         }
     }
+}
+
+fn own_group() -> Result<(), Errno> {
+    let own = nix::unistd::Pid::from_raw(0);
+    nix::unistd::setpgid(own, own)
 }
 
 const STREAM_STAGES: [SpawnStage; 3] = [SpawnStage::Stdin, SpawnStage::Stdout, SpawnStage::Stderr];
@@ -575,4 +593,45 @@ pub fn give_up_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
 pub fn kill(pid: i32, signal: u8) -> Result<(), Errno> {
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::kill(pid, c_int::from(signal)) }).map(drop)
+}
+
+/// The environment that this process was started with, also what is no `NAME=VALUE`.
+pub fn environment() -> impl Iterator<Item = &'static CStr> + Clone {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: the C library sets it before `main`; no zei program ever changes its environment.
+    let mut next = unsafe { environ };
+    core::iter::from_fn(move || {
+        // SAFETY: NULL, or an array that ends with NULL, of strings that live as long as the process.
+        unsafe {
+            if next.is_null() || (*next).is_null() {
+                return None;
+            }
+            let variable = CStr::from_ptr(*next);
+            next = next.add(1);
+            Some(variable)
+        }
+    })
+}
+
+/// Reaps any child that has ended (waitpid(2), WNOHANG): its pid, and how it ended, by whatever signal,
+/// real-time ones included, for which nix has no name. `Ok(None)`: none has ended; ECHILD: there is none.
+pub fn reap_any() -> Result<Option<(u32, Exit)>, Errno> {
+    let mut status = 0;
+    // SAFETY: writes one integer.
+    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })?;
+    let byte = |number: c_int| number.to_le_bytes()[0];
+    let exit = if libc::WIFSIGNALED(status) {
+        Exit::Signal(byte(libc::WTERMSIG(status)))
+    } else {
+        Exit::Code(byte(libc::WEXITSTATUS(status)))
+    };
+    Ok((pid > 0).then(|| (pid.unsigned_abs(), exit)))
+}
+
+/// Sends this process `signal` when its parent ends (PR_SET_PDEATHSIG(2const)).
+pub fn set_parent_death_signal(signal: u8) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) }).map(drop)
 }

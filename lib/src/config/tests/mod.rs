@@ -30,7 +30,7 @@ impl Database {
         let found = Database::NAMES.iter().find(|(name, _)| *name == text).map(|(_, id)| *id);
         found.ok_or_else(|| LookupError {
             text: format!("no {what} {text:?} here"),
-            near: near(text, Database::NAMES.iter().map(|(name, _)| *name)),
+            near: crate::near::nearest(text, Database::NAMES.iter().map(|(name, _)| *name)).map(str::to_owned),
         })
     }
 }

@@ -83,6 +83,10 @@ const SERVICE: &[(&str, &str)] = &[
         "user: ${F-O}",
         "user: \"${F-O}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
     ),
+    (
+        "user: ${F:-${FOO}}",
+        "user: \"${F:-${FOO}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
+    ),
     ("env_file: /nowhere/x", "env_file: can't read /nowhere/x: No such file or directory (os error 2)"),
     // Streams.
     (
@@ -206,14 +210,14 @@ const FILE: &[(&str, &str)] = &[
     ("cmd:\n  depends_on: [b]\nservices: {a: {command: x}}", "z.yaml:2: cmd: depends_on: there is no service \"b\""),
     ("signals: TERM\nservices: {a: {command: x}}", "z.yaml:1: signals: must be a map of signals, not a text"),
     (
-        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  NO: ignore\nservices: {a: {command: x}}",
+        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  XYZZY: ignore\nservices: {a: {command: x}}",
         "\
 z.yaml:2: signals: reload is not supported by this version of zei
 z.yaml:3: signals: KILL can't be used: zei-init needs it itself or can't catch it
 z.yaml:4: signals: 1 is the same signal as one before
 z.yaml:5: signals: SIGHUP is the same signal as one before
 z.yaml:6: signals: \"stop\" is none of shutdown, forward, ignore
-z.yaml:7: signals: \"NO\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
+z.yaml:7: signals: \"XYZZY\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
     ),
     // Commands.
     ("services:\n  a:\n    command: []", "z.yaml:3: service \"a\": command: names no program"),
@@ -356,6 +360,18 @@ proptest! {
                 prop_assert!(problems.iter().all(|problem| problem.line <= lines + 1 && !problem.text.is_empty()));
             }
         }
+    }
+}
+
+#[test]
+fn a_document_made_to_exhaust_the_reader_is_refused() {
+    let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+    for level in 1..40 {
+        bomb += &format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1);
+    }
+    for (text, reason) in [(bomb, "repetition limit exceeded"), ("[".repeat(10_000), "recursion limit exceeded")] {
+        let problems = World::new().problems(&[("z.yaml", &text)]);
+        assert!(problems.len() == 1 && problems[0].contains(reason), "{problems:?}");
     }
 }
 

@@ -67,9 +67,11 @@ fn the_default_paths_may_be_missing_or_empty_but_not_broken() {
     assert_eq!(found(), (true, 1, true));
     fs::write(&file, "version: 1").unwrap();
     assert_eq!(found(), (true, 2, true));
+    fs::remove_file(dir.join("a.yaml")).unwrap();
+    assert_eq!(found(), (true, 1, true));
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("nowhere", &file).unwrap();
-    assert_eq!(found(), (true, 2, false));
+    assert_eq!(found(), (true, 1, false));
 }
 
 #[test]

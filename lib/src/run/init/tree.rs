@@ -306,6 +306,7 @@ impl Running {
             streams: [stdin, Stream::Same, Stream::Same],
             pass: control.map(|control| (control.as_fd(), CONTROL)),
             defaults: self.defaults,
+            ignored: Set::EMPTY,
             // Until it can take them.
             blocked: Set(u64::MAX),
             nofile: None,

@@ -43,6 +43,7 @@ impl Supervisor<'_> {
             pass: None,
             // zei-init has put all dispositions back before it executed this program.
             defaults: Set::EMPTY,
+            ignored: Set::EMPTY,
             blocked: Set::EMPTY,
             nofile: definition.nofile(),
             death_signal: None,

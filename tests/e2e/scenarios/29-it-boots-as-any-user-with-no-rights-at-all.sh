@@ -27,6 +27,6 @@ services:
 YAML
 run_tree -c "$T/zei.yaml"
 expect "exit code where a service wants another user" "$CODE" 100
-expect_match "why" "$(errors)" 'web.*user.*app'
+expect_match "why" "$(errors)" '"web": user: .*as root'
 
 pass

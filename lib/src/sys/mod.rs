@@ -8,3 +8,4 @@ pub mod process;
 pub mod raw;
 pub mod say;
 pub mod signals;
+pub mod spawn;

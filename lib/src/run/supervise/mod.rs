@@ -143,14 +143,25 @@ fn recover(record: Record, definition: &Definition<'_>) -> Service {
 
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
-        self.record();
-        self.publish();
-        self.finish_what_was_accepted();
         self.take_order();
+        match self.start_if_free().filter(|_| !self.leaving) {
+            // Its first state lasts for microseconds: there is nothing to tell yet.
+            Some(event) => self.feed(event),
+            None => {
+                self.record();
+                self.publish();
+            }
+        }
+        self.finish_what_was_accepted();
+        let mut run = None;
         while !self.leaving {
             self.look_at_dependencies();
             if self.leaving {
                 break;
+            }
+            if run != Some(self.service.run) {
+                run = Some(self.service.run);
+                raw::release_stack();
             }
             let (signalled, written) = self.wait();
             if signalled {

@@ -2,9 +2,9 @@
 //! and the chain-loader that needs none.
 
 pub mod acks;
-pub mod command;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod command;
 #[cfg(feature = "config")]
 pub mod init;
 pub mod place;

@@ -14,6 +14,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// So many records are read at a time.
 const BATCH: usize = 32;
+/// So many reads of a record that is being written; one write takes less than a microsecond.
+const TORN_READS: usize = 1000;
 
 /// The file as it was at some moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,17 +53,27 @@ fn search(file: &File, token: &Token, since: Option<Mark>) -> std::io::Result<Op
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
         }
-        let mut records = batch.chunks_exact(RECORD).enumerate().rev();
-        let found = records
-            .find_map(|(nth, bytes)| Some((nth as u64, Ack::decode(bytes)?)).filter(|(_, ack)| ack.token == *token));
-        if let Some((nth, ack)) = found {
-            // A record that is just being replaced may be half old: it is taken when it reads the same again;
-            // if not, the ring is still to come.
-            let mut again = [0; RECORD];
-            file.read_exact_at(&mut again, (start + nth) * record)?;
-            return Ok(Ack::decode(&again).filter(|again| *again == ack));
+        let is_it = |bytes: &[u8]| bytes.strip_prefix(token.as_bytes()).is_some_and(|rest| rest.starts_with(b" "));
+        if let Some(nth) = batch.chunks_exact(RECORD).rposition(is_it) {
+            return settled(file, (start + nth as u64) * record);
         }
         end = start;
+    }
+    Ok(None)
+}
+
+/// The record at `offset`. It may just be replaced and be read half old, so it is taken once it reads the
+/// same twice, which it soon does: it changes once in its life.
+fn settled(file: &File, offset: u64) -> std::io::Result<Option<Ack>> {
+    let mut last = None;
+    for _ in 0..TORN_READS {
+        let mut bytes = [0; RECORD];
+        file.read_exact_at(&mut bytes, offset)?;
+        let ack = Ack::decode(&bytes);
+        if ack.is_some() && ack == last {
+            return Ok(ack);
+        }
+        last = ack;
     }
     Ok(None)
 }

@@ -126,21 +126,28 @@ impl Order {
         deadline: Option<Time>,
         sentinel: Option<&OwnedFd>,
     ) -> Result<Outcome, Failure> {
-        let (target, path) = (self.target, self.target.file(paths::ACKS));
+        let target = self.target;
         let mut accepted = false;
         let seen = watch(place, &target, deadline, sentinel, |thorough| {
-            let since = (!thorough).then_some(self.mark);
-            match acks::find(place, &path, &self.token, since)? {
+            let mut ack = self.answer(place, thorough)?;
+            if ack.is_none() && self.has_successor(place)? {
+                // Its predecessor may have accepted it since: only what it surely left unseen is sent again.
+                ack = self.answer(place, thorough)?;
+                if ack.is_none() {
+                    return Ok(self.send(place, deadline).err());
+                }
+            }
+            Ok(match ack {
                 Some(Ack { progress: Progress::Accepted { .. }, .. }) => {
                     accepted = true;
-                    Ok(no_wait.then_some(Outcome::Accepted))
+                    no_wait.then_some(Outcome::Accepted)
                 }
-                Some(Ack { progress: Progress::Done, text, .. }) => Ok(Some(Outcome::Done(text.to_string()))),
+                Some(Ack { progress: Progress::Done, text, .. }) => Some(Outcome::Done(text.to_string())),
                 Some(Ack { progress: Progress::Failed(code), text, .. }) => {
-                    Ok(Some(Outcome::Failed(code, text.to_string())))
+                    Some(Outcome::Failed(code, text.to_string()))
                 }
-                None => self.send_to_a_successor(place, deadline),
-            }
+                None => None,
+            })
         })?;
         Ok(match seen {
             Seen::Found(outcome) => outcome,
@@ -152,15 +159,21 @@ impl Order {
         })
     }
 
-    /// A supervisor may have died with the line in its hands. Its successor gets it again, under the same
-    /// token, which is acted on once however often it comes.
-    fn send_to_a_successor(&mut self, place: &Place, deadline: Option<Time>) -> Result<Option<Outcome>, Failure> {
+    fn answer(&self, place: &Place, thorough: bool) -> Result<Option<Ack>, Failure> {
+        let since = (!thorough).then_some(self.mark);
+        acks::find(place, &self.target.file(paths::ACKS), &self.token, since)
+    }
+
+    /// Whether there is another supervisor than when the line was sent: the former one may have died with
+    /// the line in its hands. Its successor gets it again, under the same token, which is acted on once
+    /// however often it comes.
+    fn has_successor(&mut self, place: &Place) -> Result<bool, Failure> {
         let supervisor = supervisor(place, &self.target)?;
-        if supervisor.is_none() || supervisor == self.supervisor {
-            return Ok(None);
+        let replaced = supervisor.is_some() && supervisor != self.supervisor;
+        if replaced {
+            self.supervisor = supervisor;
         }
-        self.supervisor = supervisor;
-        Ok(self.send(place, deadline).err())
+        Ok(replaced)
     }
 }
 

@@ -63,19 +63,24 @@ fn a_line_that_died_with_its_supervisor_is_sent_again_under_the_same_token() {
 
 #[test]
 fn a_command_that_was_accepted_is_left_to_the_successor() {
-    let zei = Zei::new();
-    let mut web = zei.service("web");
-    thread::scope(|scope| {
-        let supervisor = scope.spawn(move || {
-            let (token, verb) = web.next();
-            web.accept(token, verb);
-            web.tell(&Status { supervisor: 13, ..status("web") });
-            web.answer(token, Progress::Done, "pid=1");
-            web
+    // Many rounds, so that the client looks at every moment in between.
+    for _ in 0..100 {
+        let zei = Zei::new();
+        let mut web = zei.service("web");
+        let place = zei.place();
+        thread::scope(|scope| {
+            let supervisor = scope.spawn(|| {
+                let (token, verb) = web.next();
+                web.accept(token, verb);
+                web.tell(&Status { supervisor: 13, ..status("web") });
+                web.ring();
+                web.answer(token, Progress::Done, "pid=1");
+            });
+            assert_eq!(send(&place, "web", Verb::Restart, PATIENT).2, exit::OK);
+            supervisor.join().unwrap();
         });
-        assert_eq!(send(&zei.place(), "web", Verb::Restart, PATIENT).2, exit::OK);
-        assert!(!supervisor.join().unwrap().has_more());
-    });
+        assert!(!web.has_more());
+    }
 }
 
 #[test]

@@ -21,8 +21,9 @@ use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::CONTROL;
 use crate::sys::process::{self, Children};
-use crate::sys::raw::{self, Session, Spawn, Stream, Strings};
+use crate::sys::raw::{self, Strings};
 use crate::sys::signals::Signals;
+use crate::sys::spawn::{self, Session, Spawn, Stream};
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
 use nix::errno::Errno;
@@ -84,7 +85,7 @@ impl Running {
         terminal::hand_over(config);
         terminal::open_to_services(config);
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
-        let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).and_then(raw::move_high);
+        let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
         Ok(Running {
@@ -211,7 +212,9 @@ impl Running {
             let request = line.map_err(|reject| (None, reject)).and_then(control::parse);
             match request {
                 Ok(request) if request.verb == Verb::Shutdown => {
-                    self.answer(request.token, Progress::Done, Text::new());
+                    // It is done when this process is gone, which nobody can be told then.
+                    let accepted = Progress::Accepted { verb: Verb::Shutdown, run: 0, merged: false };
+                    self.answer(request.token, accepted, Text::new());
                     events.push_back(Event::Shutdown);
                 }
                 Ok(request) => {
@@ -298,7 +301,7 @@ impl Running {
         let arguments = shared::arguments(&self.supervisor, name, index, self.tree.is_wanted(index));
         let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
         let control = self.controls.get(index).and_then(Option::as_ref);
-        let made = raw::spawn(&Spawn {
+        let made = spawn::spawn(&Spawn {
             arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
             environment: Strings::collect(core::iter::empty()),
             record: None,

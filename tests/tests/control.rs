@@ -23,9 +23,9 @@ fn acks(tree: &Tree, service: &str) -> Vec<Ack> {
 fn answer(tree: &Tree, service: &str, token: &str) -> Ack {
     let mut found = None;
     tree.until(service, token, |_| {
-        found = acks(tree, service).into_iter().find(|ack| {
-            ack.token.as_str() == token && !matches!(ack.progress, Progress::Accepted { .. })
-        });
+        found = acks(tree, service)
+            .into_iter()
+            .find(|ack| ack.token.as_str() == token && !matches!(ack.progress, Progress::Accepted { .. }));
         found.is_some()
     });
     found.unwrap()
@@ -46,16 +46,15 @@ fn a_term_to_a_supervisor_from_a_stranger_changes_nothing() {
 fn a_killed_supervisor_is_replaced_at_once_and_there_are_never_two_instances() {
     let tree = Tree::start(&format!("services:\n{}{}", service("web"), service("other")));
     let other = tree.until_state("other", State::Running);
-    for _round in 0..5 {
+    for _round in 0..2 {
         let before = tree.until_state("web", State::Running);
         process::kill(before.supervisor, signal::KILL);
         let after = tree.until("web", "under a new supervisor", |status| {
             status.supervisor != before.supervisor && status.state == State::Running
         });
         assert!(after.pid == before.pid || !is_alive(before.pid.unwrap()), "two instances: {before:?} {after:?}");
-        let pids: Vec<u32> = process::descendants(tree.init);
-        let of_web = pids.iter().filter(|pid| process::name(**pid).as_deref() == Some("sleep")).count();
-        assert_eq!(of_web, 2, "one sleep of each service");
+        let alive = process::descendants(tree.init).into_iter().filter(|pid| is_alive(*pid)).count();
+        assert_eq!(alive, 4, "two supervisors, two services");
     }
     assert_eq!(tree.status("other").unwrap(), other);
     tree.ask("stop web");
@@ -79,7 +78,9 @@ fn lines_that_are_no_commands_change_nothing_and_the_next_good_one_is_done() {
     let tree = Tree::start(&format!("services:\n{}", service("web")));
     let before = tree.until_state("web", State::Running);
     let long = "x".repeat(2000);
-    for line in ["", "restart", "- fly", "- stop now", "tokentok fly", "- signal NOSUCH", "short stop", &long, "- shutdown"] {
+    for line in
+        ["", "restart", "- fly", "- stop now", "tokentok fly", "- signal NOSUCH", "short stop", &long, "- shutdown"]
+    {
         tree.echo("web", line);
     }
     let mut fifo = fs::File::options().write(true).open(tree.file("web", paths::CONTROL)).unwrap();

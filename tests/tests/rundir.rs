@@ -1,11 +1,13 @@
 //! The run directory: locked, left over, or nowhere to be had.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use zei::exit;
 use zei::protocol::status::State;
 use zei::signal;
-use zei_tests::process;
 use zei_tests::tree::{Plan, Tree, can_be_pid_1, is_root};
+use zei_tests::{process, program};
 
 const HOLD: &str = "services:\n  hold: {shell: 'echo hold $$ >$J; exec sleep infinity'}\n";
 
@@ -98,27 +100,51 @@ fn rubbish_in_the_run_directory_is_cleared_away_and_no_link_is_followed() {
     tree.ask("restart hold");
 }
 
-#[test]
-fn without_any_place_for_a_run_directory_services_run_without_control_and_one_line_says_so() {
-    if !(is_root() && can_be_pid_1()) {
-        return;
+/// A file where a directory should be, taken away again.
+struct InTheWay(PathBuf);
+
+impl InTheWay {
+    fn of(path: &str) -> InTheWay {
+        fs::write(path, "").unwrap();
+        InTheWay(PathBuf::from(path))
     }
-    // A read-only root, in a mount namespace of its own; only the test's directory stays writable.
-    let yaml = "services:\n  a: {shell: 'echo a $$ >$J; exec sleep infinity', restart: always, restart_delay: 0}\n  \
-                b: {shell: 'echo b $$ >$J; exec sleep infinity', depends_on: [a]}\n";
-    let plan = Plan::new(yaml).nameless().variable("ZEI_RUN", "/proc/zei").pid_1();
-    let script = "for place in /run /tmp /dev/shm; do mount -t tmpfs -o ro,size=4k none $place || exit 99; done; exec \"$@\"";
-    let own = plan.directory().to_str().unwrap().to_owned();
-    // The test's directory lies in /tmp, and so may the programs: they are bound before that is covered.
-    let script = format!(
-        "mkdir -p /dev/shm/keep && mount --bind / /mnt && {script}"
-    );
-    let _ = (own, script);
-    let mut tree = plan.wrapper(&["unshare", "--mount"]).spawn();
-    drop(tree.lives());
+}
+
+impl Drop for InTheWay {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.0);
+    }
 }
 
 #[test]
-fn a_full_run_directory_stops_nothing_that_runs() {
-    let _ = signal::TERM;
+fn without_any_place_for_a_run_directory_services_run_without_control_and_one_line_says_so() {
+    if !is_root() {
+        return;
+    }
+    // A user who may not write anywhere else, and whose last two places are taken by files.
+    const UID: u32 = 54321;
+    let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
+    let _files = [InTheWay::of(&format!("/tmp/zei-{UID}")), InTheWay::of(&format!("/dev/shm/zei-{UID}-{namespace}"))];
+    let plan = Plan::new(
+        "services:\n  a: {shell: 'echo a $$ >$J; exec sleep infinity', restart: always, restart_delay: 0}\n  \
+         b: {shell: 'echo b $$ >$J; exec sleep infinity', depends_on: [a]}\n",
+    )
+    .nameless()
+    .variable("ZEI_RUN", "/proc/zei");
+    let plan = ["zei-init", "zei-supervise", "zei-setuidgid"]
+        .into_iter()
+        .fold(plan, |plan, name| plan.install(name, program(name).to_str().unwrap()));
+    let script = format!("shift; exec $D/zei-setuidgid {UID} $D/zei-init \"$@\"");
+    let mut tree = plan.wrapper(&["sh", "-c", &script, "sh"]).spawn();
+    let first = tree.journal.expect("a ");
+    tree.journal.expect("b ");
+    let said = tree.err.expect("services run without control");
+    for place in ["/proc/zei", "/tmp/zei-54321", "/dev/shm/zei-54321"] {
+        assert!(said.contains(place), "{place}: {said}");
+    }
+    process::kill(first.strip_prefix("a ").unwrap().parse().unwrap(), signal::KILL);
+    tree.journal
+        .listen("a second a", |lines| (lines.iter().filter(|line| line.starts_with("a ")).count() == 2).then_some(()));
+    assert_eq!(tree.stop().0, 0);
+    assert_eq!(tree.err.all(), [said]);
 }

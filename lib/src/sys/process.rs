@@ -91,8 +91,8 @@ pub fn start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)?.parse_ascii()
 }
 
-/// The pid of its parent (field 4).
-fn parent(pid: u32) -> Option<u32> {
+/// The pid of a process's parent (field 4).
+pub fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse_ascii().and_then(|parent| u32::try_from(parent).ok())
 }
 

@@ -16,9 +16,13 @@ use crate::model::time::Span;
 use crate::name::ServiceName;
 use core::ffi::CStr;
 
-/// All definitions of a tree, encoded. `environment` is what services start from.
-pub fn encode(services: &[ServiceSpec], environment: &[impl AsRef<CStr>]) -> Vec<u8> {
+/// All definitions of a tree, encoded. `environment` is what services start from; `nofile` the limit of
+/// descriptors that zei-init was started with, where it has another one itself.
+pub fn encode(services: &[ServiceSpec], environment: &[impl AsRef<CStr>], nofile: Option<(u64, u64)>) -> Vec<u8> {
     let mut common = Vec::new();
+    if let Some((soft, hard)) = nofile {
+        put(&mut common, "nofile", format!("{soft} {hard}").as_bytes());
+    }
     for variable in environment {
         put(&mut common, "env", variable.as_ref().to_bytes());
     }
@@ -278,6 +282,12 @@ impl<'a> Definition<'a> {
         })
     }
 
+    /// Soft and hard limit of descriptors; `None`: unchanged.
+    pub fn nofile(&self) -> Option<(u64, u64)> {
+        let (soft, hard) = self.common.text("nofile")?.split_once(' ')?;
+        soft.parse().ok().zip(hard.parse().ok())
+    }
+
     /// The argument vector.
     pub fn arguments(&self) -> impl Iterator<Item = &'a CStr> + Clone + use<'a> {
         self.own.all("argument")
@@ -367,7 +377,7 @@ mod tests {
     #[test]
     fn a_definition_is_read_back_as_it_was_given() {
         let services = [spec("first"), spec("second")];
-        let bytes = encode(&services, &strings(&["A=0", "HOME=/", "EMPTY="]));
+        let bytes = encode(&services, &strings(&["A=0", "HOME=/", "EMPTY="]), Some((7, 8)));
         let read = Definitions(&bytes).service(1).unwrap();
         assert_eq!(read.name.as_str(), "second");
         assert_eq!(read.policy, services[1].policy);
@@ -375,7 +385,7 @@ mod tests {
             read.arguments().collect::<Vec<_>>(),
             services[1].command.iter().map(|c| c.as_c_str()).collect::<Vec<_>>()
         );
-        assert_eq!(read.ids, Some((33, 34)));
+        assert_eq!((read.ids, read.nofile()), (Some((33, 34)), Some((7, 8))));
         assert_eq!(read.groups().collect::<Vec<_>>(), [34, 4]);
         assert_eq!((read.umask, read.working_dir, read.stdin), (Some(0o27), Some(c"/srv"), Input::Open));
         assert_eq!((read.stdout, read.stderr), (Target::Path(c"/var/log/x"), Target::Join));
@@ -387,17 +397,17 @@ mod tests {
     #[test]
     fn a_later_variable_replaces_an_earlier_one_and_clear_environment_starts_from_nothing() {
         let base = strings(&["A=0", "HOME=/", "EMPTY="]);
-        let bytes = encode(&[spec("web")], &base);
+        let bytes = encode(&[spec("web")], &base, None);
         let read = Definitions(&bytes).service(0).unwrap();
         assert_eq!(read.environment().collect::<Vec<_>>(), [c"HOME=/", c"EMPTY=", c"B=x=y", c"A=2"]);
-        let bytes = encode(&[ServiceSpec { clear_environment: true, ..spec("web") }], &base);
+        let bytes = encode(&[ServiceSpec { clear_environment: true, ..spec("web") }], &base, None);
         let read = Definitions(&bytes).service(0).unwrap();
         assert_eq!(read.environment().collect::<Vec<_>>(), [c"B=x=y", c"A=2"]);
     }
 
     #[test]
     fn damaged_bytes_are_no_definition() {
-        let bytes = encode(&[spec("web")], &strings(&["A=0"]));
+        let bytes = encode(&[spec("web")], &strings(&["A=0"]), None);
         for length in 0..bytes.len() {
             let _ = Definitions(&bytes[..length]).service(0).map(|read| read.environment().count());
         }

@@ -1,6 +1,8 @@
 //! What is decided, without clock, files, environment or system calls.
 
 pub mod definition;
+pub mod init;
+pub mod order;
 pub mod record;
 pub mod service;
 pub mod spec;

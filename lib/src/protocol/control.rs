@@ -43,7 +43,7 @@ use core::fmt;
 /// The longest line, with its newline.
 pub const LINE: usize = 512;
 /// The length of one record in `acks`.
-pub const RECORD: usize = 128;
+pub const RECORD: usize = 192;
 /// So many answers are always kept.
 pub const KEEP: usize = 256;
 /// And each for at least so long, in milliseconds.
@@ -205,7 +205,7 @@ pub struct Ack {
     /// When it came so far, in milliseconds of CLOCK_MONOTONIC.
     pub at: u64,
     /// What else there is to say, empty while accepted.
-    pub text: Text<64>,
+    pub text: Text<112>,
 }
 
 impl Ack {
@@ -341,11 +341,11 @@ mod tests {
     fn a_record_is_one_line_of_fixed_length_that_cat_can_show() {
         let ack =
             Ack { token: token("abcdEF12"), progress: Progress::Done, at: 77, text: Text::from("pid=4711 merged") };
-        let golden = format!("{:<127}\n", "abcdEF12 done 0 at=77 pid=4711 merged");
+        let golden = format!("{:<191}\n", "abcdEF12 done 0 at=77 pid=4711 merged");
         assert_eq!(ack.encode(), golden.as_bytes());
         let progress = Progress::Accepted { verb: Verb::Signal(37), run: 3, merged: true };
         let ack = Ack { progress, text: Text::new(), ..ack };
-        let golden = format!("{:<127}\n", "abcdEF12 accepted 0 at=77 run=3 merged=1 signal RTMIN+3");
+        let golden = format!("{:<191}\n", "abcdEF12 accepted 0 at=77 run=3 merged=1 signal RTMIN+3");
         assert_eq!(ack.encode(), golden.as_bytes());
     }
 

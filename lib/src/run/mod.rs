@@ -1,8 +1,13 @@
-//! What the programs do: event loops (wait, turn what happened into events, step, perform), and the
-//! chain-loader that needs none.
+//! What the programs do: event loops that wait, turn what happened into events, step and perform;
+//! and the chain-loader that needs none.
 
+pub mod acks;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod command;
+#[cfg(feature = "config")]
 pub mod init;
+pub mod place;
 pub mod report;
 pub mod setuidgid;
 pub mod supervise;

@@ -4,6 +4,7 @@
 //! Must never: depend on /run, which may be full, read-only or gone.
 
 use crate::model::record::{Order, Record, SIZE, offset};
+use crate::sys::raw;
 use nix::errno::Errno;
 use nix::sys::uio::{pread, pwrite};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -18,6 +19,11 @@ pub const REPORT: RawFd = 5;
 pub const CONTROL: RawFd = 6;
 /// In a supervisor: the directory of all services' directories.
 pub const SERVICES: RawFd = 7;
+
+/// Keeps the numbers above free of anything else, until zei-init puts the real ones there.
+pub fn reserve() -> Result<(), Errno> {
+    raw::occupy(DEFINITIONS..=SERVICES)
+}
 
 /// The run records of a whole tree.
 #[derive(Debug)]

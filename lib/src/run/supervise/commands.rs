@@ -1,7 +1,5 @@
 //! Control lines: taken, accepted on record, acted on, answered once their outcome stands.
 
-use super::acks::Acks;
-use super::place::Place;
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
@@ -9,6 +7,8 @@ use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, S
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::Status;
+use crate::run::acks::Acks;
+use crate::run::place::Place;
 use crate::signal;
 use crate::sys::{clock, process};
 use crate::text::{self, Text};
@@ -44,7 +44,7 @@ impl Commands {
         Commands { acks, open: Vec::new() }
     }
 
-    fn answer(&self, open: &Open, progress: Progress, text: Text<64>) {
+    fn answer(&self, open: &Open, progress: Progress, text: Text<112>) {
         self.acks.replace(open.number, &Ack { token: open.token, progress, at: clock::now().0, text });
     }
 
@@ -96,7 +96,7 @@ impl Supervisor<'_> {
     }
 
     /// Answers a command that is not accepted.
-    fn refuse(&mut self, token: Token, code: u8, text: Text<64>) {
+    fn refuse(&mut self, token: Token, code: u8, text: Text<112>) {
         let Some(place) = &self.place else { return };
         if !self.commands.acks.knows(&token) {
             let ack = Ack { token, progress: Progress::Failed(code), at: clock::now().0, text };
@@ -228,7 +228,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn tell(&self, command: &Open, outcome: Outcome) -> (Progress, Text<64>) {
+    fn tell(&self, command: &Open, outcome: Outcome) -> (Progress, Text<112>) {
         let failed = |text| (Progress::Failed(exit::NOT_TRUE), text);
         match outcome {
             Outcome::True => {

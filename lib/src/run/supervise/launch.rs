@@ -6,7 +6,8 @@ use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
 use crate::signal::Set;
 use crate::sys::process;
-use crate::sys::raw::{self, Session, Spawn, Stream, Strings};
+use crate::sys::raw::{self, Strings};
+use crate::sys::spawn::{self, Session, Spawn, Stream};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -34,7 +35,7 @@ impl Supervisor<'_> {
         let stdin = opened.as_ref().map_or(Stream::Same, |input| Stream::Of(input.as_fd()));
         let terminal = definition.stdin == Input::Inherit && isatty(raw::standard(0)) == Ok(true);
         let groups: Vec<u32> = definition.groups().collect();
-        raw::spawn(&Spawn {
+        spawn::spawn(&Spawn {
             arguments: Strings::collect(definition.arguments()),
             environment: Strings::collect(definition.environment()),
             record: Some(self.ledger.child_word(self.index)),
@@ -45,6 +46,8 @@ impl Supervisor<'_> {
             defaults: Set::EMPTY,
             ignored: Set::EMPTY,
             blocked: Set::EMPTY,
+            nofile: definition.nofile(),
+            death_signal: None,
             umask: definition.umask,
             directory: definition.working_dir,
             ids: definition.ids,

@@ -4,10 +4,8 @@
 //! Must never: decide (that is `model::service`), block on anything but its own poll, or poll on time
 //! without a deadline.
 
-mod acks;
 mod commands;
 mod launch;
-mod place;
 mod watch;
 
 use crate::exit;
@@ -17,6 +15,7 @@ use crate::model::service::{self, Action, Ending, Event, Phase, Process, Service
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::status::State;
+use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::process::{self, Children};
@@ -28,7 +27,6 @@ use commands::Commands;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
-use place::Place;
 use std::os::fd::{AsFd, OwnedFd};
 use watch::Watch;
 
@@ -48,6 +46,8 @@ struct Supervisor<'a> {
     commands: Commands,
     /// What zei-init was last told.
     standing: Standing,
+    /// zei-init's pid.
+    init: nix::unistd::Pid,
     leaving: bool,
 }
 
@@ -97,7 +97,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
-    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name));
+    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     let (service, seq) = match ledger.read(index) {
         Some(record) => (recover(record, &definition), record.seq),
@@ -117,6 +117,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         place,
         lines: Lines::default(),
         standing: Standing::Coming,
+        init: nix::unistd::getppid(),
         leaving: false,
     })
 }
@@ -124,32 +125,42 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let service = record.service;
-    let unknown = (service.phase == Phase::Starting && record.child != 0).then_some(record.child);
-    let left = service.process.or(unknown.map(|pid| Process { pid, start: 0 }));
-    let Some(left) = left else { return service };
-    if let Ok(descriptor) = raw::pidfd_open(left.pid)
-        && process::signal_other(left, signal::KILL).is_ok()
-    {
-        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-        let _waited = poll(&mut gone, PollTimeout::from(10_000u16));
+    let left = service::left_behind(&record.service, record.child);
+    let gone = left.is_none_or(is_killed);
+    service::take_over(record.service, left, gone, clock::now(), &definition.policy)
+}
+
+/// Kills a process that is no child, and waits for its end; `false`: it has not ended in time.
+fn is_killed(process: Process) -> bool {
+    let Ok(descriptor) = raw::pidfd_open(process.pid) else { return true };
+    if process::signal_other(process, signal::KILL).is_err() {
+        return true;
     }
-    let running =
-        Service { phase: if service.phase == Phase::Starting { Phase::Running } else { service.phase }, ..service };
-    let killed = Event::Exited { exit: exit::Exit::Signal(signal::KILL), alone: true };
-    service::step(running, killed, clock::now(), &definition.policy).0
+    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
 }
 
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
-        self.record();
-        self.publish();
-        self.finish_what_was_accepted();
         self.take_order();
+        match self.start_if_free().filter(|_| !self.leaving) {
+            // Its first state lasts for microseconds: there is nothing to tell yet.
+            Some(event) => self.feed(event),
+            None => {
+                self.record();
+                self.publish();
+            }
+        }
+        self.finish_what_was_accepted();
+        let mut run = None;
         while !self.leaving {
             self.look_at_dependencies();
             if self.leaving {
                 break;
+            }
+            if run != Some(self.service.run) {
+                run = Some(self.service.run);
+                raw::release_stack();
             }
             let (signalled, written) = self.wait();
             if signalled {
@@ -208,6 +219,10 @@ impl Supervisor<'_> {
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
             self.feed(Event::Shutdown(Shutdown { signal: shutdown.signal.filter(|_| own), ..shutdown }));
+        } else if nix::unistd::getppid() != self.init {
+            // zei-init is gone: its death was the signal.
+            let deadline = clock::now().plus(self.definition.policy.grace());
+            self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
         }
     }
 
@@ -217,7 +232,7 @@ impl Supervisor<'_> {
         loop {
             match process::look() {
                 Children::Ended(pid, exit) if self.service.process.is_some_and(|main| main.pid == pid) => {
-                    self.record_with(Service { ending: Some(Ending::Exited(exit)), ..self.service });
+                    self.record_with(Service { process: None, ending: Some(Ending::Exited(exit)), ..self.service });
                     process::reap(pid);
                     let alone = process::look() == Children::None;
                     self.feed(Event::Exited { exit, alone });
@@ -322,7 +337,7 @@ impl Supervisor<'_> {
     fn publish(&mut self) {
         let status = commands::status(&self.service, &self.definition, self.seq);
         if let Some(place) = &mut self.place {
-            place.write(&status);
+            place.write(status.encode().as_bytes());
         }
         let standing = Standing::of(&self.service);
         if standing != self.standing {

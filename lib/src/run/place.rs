@@ -1,10 +1,8 @@
-//! The service's directory under the run directory: lock, status file, event FIFO, acks.
+//! A directory under the run directory, of a service or of zei-init: lock, status file, event FIFO, acks.
 //!
 //! Must never: be needed. Where it is gone or full, the service lives on.
 
-use crate::name::ServiceName;
 use crate::paths;
-use crate::protocol::status::Status;
 use crate::sys::event;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
@@ -13,7 +11,7 @@ use nix::sys::uio::pwrite;
 use nix::unistd::ftruncate;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// An open service directory. Its lock says that a supervisor of this service lives; a child
+/// An open directory. A service's lock says that a supervisor of it lives; a child
 /// inherits it until exec, so a successor waits for a start that is under way.
 #[derive(Debug)]
 pub struct Place {
@@ -23,10 +21,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Opens and locks the directory of `name`, which zei-init has made; waits for a predecessor.
-    pub fn open(services: BorrowedFd<'_>, name: ServiceName) -> Option<Place> {
+    /// Opens and locks the directory `name` in `parent`, which zei-init has made; waits for a predecessor.
+    pub fn open(parent: BorrowedFd<'_>, name: &str) -> Option<Place> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let directory = openat(services, name.as_str(), flags, Mode::empty()).ok()?;
+        let directory = openat(parent, name, flags, Mode::empty()).ok()?;
         let directory = Flock::lock(directory, FlockArg::LockExclusive).ok()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let status = openat(&*directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok();
@@ -34,11 +32,10 @@ impl Place {
     }
 
     /// Replaces the status.
-    pub fn write(&mut self, status: &Status) {
+    pub fn write(&mut self, status: &[u8]) {
         let Some(file) = &self.status else { return };
-        let text = status.encode();
-        let length = text.as_bytes().len();
-        if pwrite(file, text.as_bytes(), 0) == Ok(length) {
+        let length = status.len();
+        if pwrite(file, status, 0) == Ok(length) {
             if length < self.length {
                 let _what_is_behind_the_end_is_not_read = ftruncate(file, i64::try_from(length).unwrap_or(0));
             }

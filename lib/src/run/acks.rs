@@ -1,8 +1,8 @@
 //! The file of answers (see `protocol::control`): appended to, changed in place, shortened by replacement.
 
-use super::place::Place;
 use crate::paths;
 use crate::protocol::control::{Ack, KEEP, KEEP_MS, Progress, RECORD, Token};
+use crate::run::place::Place;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use nix::sys::uio::{pread, pwrite};

@@ -1,0 +1,165 @@
+//! Whom a service runs as.
+//!
+//! Owns: `user`, `group`, `groups` and what they mean for HOME, USER, LOGNAME, SHELL. Must never: read
+//! the user database itself; [`Users`] stands for it.
+
+use crate::config::keys::Id;
+use crate::config::problem::Fault;
+use crate::config::service::Scope;
+use crate::config::values;
+use crate::model::spec::Identity;
+use crate::model::users;
+use std::collections::BTreeSet;
+
+/// The users and groups of the container.
+pub trait Users {
+    /// A user by name or number. A number needs no entry.
+    fn user(&self, text: &str) -> Result<UserEntry, LookupError>;
+    /// A group by name or number. A number needs no entry.
+    fn group(&self, text: &str) -> Result<u32, LookupError>;
+}
+
+/// What is known of a user; for a number without entry, that is little.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UserEntry {
+    /// The user id.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
+    /// The supplementary groups.
+    pub groups: Vec<u32>,
+    /// The login name.
+    pub name: Option<String>,
+    /// The home directory.
+    pub home: Option<String>,
+    /// The login shell.
+    pub shell: Option<String>,
+}
+
+/// Why a user or group was not found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LookupError {
+    /// The reason, as in `no user "wwww" here`.
+    pub text: String,
+    /// The name that was probably meant.
+    pub near: Option<String>,
+}
+
+impl From<LookupError> for Fault {
+    fn from(error: LookupError) -> Fault {
+        Fault::new(error.text).near(error.near)
+    }
+}
+
+/// The credentials to take on (`None`: nothing changes), and the user whose HOME, USER, LOGNAME and
+/// SHELL the service gets (`None`: it is zei-init's own).
+pub fn read(scope: &Scope) -> (Option<Identity>, Option<UserEntry>) {
+    let Some(asked) = asked(scope) else { return (None, None) };
+    let own = &scope.context.own;
+    let mut gid = asked.user.as_ref().map_or(own.gid, |user| user.gid);
+    if let Some(group) = asked.group {
+        gid = group;
+    }
+    let groups = match (&asked.groups, &asked.user) {
+        (Some(groups), _) => groups.clone(),
+        (None, Some(user)) => user.groups.clone(),
+        (None, None) => own.groups.clone(),
+    };
+    let identity = Identity { uid: asked.user.as_ref().map_or(own.uid, |user| user.uid), gid, groups };
+    if !scope.context.may_switch_user {
+        refuse_another(scope, &identity, asked.groups.is_some());
+        return (None, None);
+    }
+    let other = asked.user.filter(|user| user.uid != own.uid);
+    (Some(identity), other)
+}
+
+struct Asked {
+    user: Option<UserEntry>,
+    group: Option<u32>,
+    groups: Option<Vec<u32>>,
+}
+
+/// What the keys say; `None`: nothing, or something wrong.
+fn asked(scope: &Scope) -> Option<Asked> {
+    let users = scope.context.users;
+    let group = |text: &str| users.group(text).map_err(Fault::from);
+    let user = scope.read(Id::User, |node| {
+        let text = values::text(node)?;
+        let (name, suffix) = text.split_once(':').unwrap_or((text, ""));
+        // As in `docker run --user`, an empty part says nothing.
+        let user = if name.is_empty() { None } else { Some(users.user(name)?) };
+        let suffix = if suffix.is_empty() { None } else { Some(group(suffix)?) };
+        Ok::<_, Fault>((user, suffix))
+    });
+    // Wrong, and said so: what the group alone would mean is beside the point.
+    if user.is_none() && scope.section.entry(Id::User).is_some() {
+        return None;
+    }
+    let own_group = scope.read(Id::Group, |node| group(values::text(node)?));
+    let groups = scope.read(Id::Groups, |node| {
+        let mut ids = Vec::new();
+        for name in values::texts(node)? {
+            ids.push(group(&name)?);
+        }
+        Ok::<_, Vec<Fault>>(ids)
+    });
+    if user.is_none() && own_group.is_none() && groups.is_none() {
+        return None;
+    }
+    let (user, suffix) = user.unwrap_or_default();
+    if let (Some(entry), Some(_)) = (scope.section.entry(Id::Group), suffix)
+        && !entry.is_default
+    {
+        scope.fault(entry, Fault::new("the group stands behind the colon in user already; keep one of them"));
+    }
+    Some(Asked { user, group: suffix.or(own_group), groups })
+}
+
+/// Says why another user can't be had, where one is wanted.
+fn refuse_another(scope: &Scope, wanted: &Identity, groups_given: bool) {
+    let own = &scope.context.own;
+    let set =
+        |identity: &Identity| -> BTreeSet<u32> { identity.groups.iter().copied().chain([identity.gid]).collect() };
+    let (id, what, number, ours) = if wanted.uid != own.uid {
+        (Id::User, "user", wanted.uid, own.uid)
+    } else if wanted.gid != own.gid {
+        let id = if scope.section.entry(Id::Group).is_some() { Id::Group } else { Id::User };
+        (id, "group", wanted.gid, own.gid)
+    } else if groups_given && set(wanted) != set(own) {
+        let text = format!(
+            "other groups can't be taken on, because zei-init runs as user {} and not as root; start the container \
+             as root, or take this away",
+            own.uid
+        );
+        return scope.fault_of(Id::Groups, Fault::new(text));
+    } else {
+        return;
+    };
+    let text = format!(
+        "{what} {number} can't be had, because zei-init runs as {what} {ours} and not as root; start the container as \
+         root (no USER line, no --user), or take this away"
+    );
+    scope.fault_of(id, Fault::new(text));
+}
+
+impl Users for users::Users {
+    fn user(&self, text: &str) -> Result<UserEntry, LookupError> {
+        let users::UserEntry { uid, gid, groups, name, home, shell } = users::Users::user(self, text)?;
+        Ok(UserEntry { uid, gid, groups, name, home, shell })
+    }
+
+    fn group(&self, text: &str) -> Result<u32, LookupError> {
+        Ok(users::Users::group(self, text)?)
+    }
+}
+
+impl From<users::LookupError> for LookupError {
+    /// The near word is told apart from the rest of the message, as every problem has it.
+    fn from(error: users::LookupError) -> LookupError {
+        let near = error.near.clone();
+        let whole = users::LookupError { near: None, ..error }.to_string();
+        let text = if near.is_some() { whole.trim_end_matches(": add it, or use a number").to_owned() } else { whole };
+        LookupError { text, near }
+    }
+}

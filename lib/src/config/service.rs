@@ -1,0 +1,286 @@
+//! One service: its keys, read and resolved, but for its dependencies.
+//!
+//! Owns: the default of every key, and which keys exclude each other. Must never: look at another service.
+
+use crate::config::graph::{self, Wanted};
+use crate::config::keys::Id;
+use crate::config::layers::{Entry, Section};
+use crate::config::node::{Node, Value};
+use crate::config::problem::{Fault, Faults, Report};
+use crate::config::{Context, environment, identity, values};
+use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, Restart, ServiceSpec, StopScope};
+use crate::name::ServiceName;
+use crate::signal;
+use std::ffi::CString;
+
+/// A service whose dependencies are still names.
+pub struct Draft<'a> {
+    pub spec: ServiceSpec,
+    pub wanted: Vec<Wanted>,
+    pub section: &'a Section,
+}
+
+/// What reading one service needs: its keys, the world, and where problems go.
+pub struct Scope<'a> {
+    pub section: &'a Section,
+    pub context: &'a Context<'a>,
+    pub report: &'a Report,
+    /// It is the command that zei-init was given.
+    pub is_cmd: bool,
+}
+
+impl Scope<'_> {
+    /// The value of a key; `None` where it isn't given, or wrong, which is then reported.
+    pub fn read<T, E: Into<Faults>>(&self, id: Id, read: impl FnOnce(&Node) -> Result<T, E>) -> Option<T> {
+        let entry = self.section.entry(id)?;
+        read(entry.nodes.last()?).map_err(|faults| faults.into().into_iter().for_each(|f| self.fault(entry, f))).ok()
+    }
+
+    /// Reports something wrong with a key.
+    pub fn fault(&self, entry: &Entry, fault: Fault) {
+        let word = &entry.word;
+        let (service, key) = match (self.is_cmd, entry.is_default) {
+            (true, _) => (None, format!("cmd: {word}")),
+            // Once for all services that it is meant for.
+            (false, true) => (None, format!("defaults: {word}")),
+            (false, false) => (Some(self.section.name.as_str()), word.clone()),
+        };
+        self.report.fault(entry.at, service, Some(&key), fault);
+    }
+
+    /// The same for a key that may be missing: then the service as a whole is to blame.
+    pub fn fault_of(&self, id: Id, fault: Fault) {
+        match self.section.entry(id) {
+            Some(entry) => self.fault(entry, fault),
+            None => self.report.fault(self.section.at, Some(&self.section.name), None, fault),
+        }
+    }
+}
+
+/// Reads a service. What is wrong is reported and stands as its default in the draft.
+pub fn read<'a>(section: &'a Section, context: &Context, report: &Report) -> Draft<'a> {
+    let scope = Scope { section, context, report, is_cmd: false };
+    let command = command(&scope);
+    draft(&scope, section, ServiceName::parse(&section.name).unwrap_or(ServiceName::CMD), command)
+}
+
+/// Reads the keys of the command. Nothing happens to them where there is no command, but they are checked.
+pub fn read_cmd<'a>(section: &'a Section, context: &Context, report: &Report) -> Draft<'a> {
+    let scope = Scope { section, context, report, is_cmd: true };
+    let words = context.command.unwrap_or_default().iter();
+    // An argument of a process holds no NUL byte.
+    let command = words.filter_map(|word| CString::new(word.as_encoded_bytes()).ok()).collect();
+    draft(&scope, section, ServiceName::CMD, command)
+}
+
+fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Vec<CString>) -> Draft<'a> {
+    let (identity, of_user) = identity::read(scope);
+    let working_dir = scope.read(Id::WorkingDir, values::c_text).or_else(|| section.zinit.then(|| c"/".into()));
+    let (stdout, stderr) = outputs(scope, working_dir.as_ref());
+    let policy = policy(scope);
+    let boolean = |id| scope.read(id, values::boolean);
+    let on_end = |id| scope.read(id, |node| values::word(node, ENDS)).unwrap_or_default();
+    let spec = ServiceSpec {
+        name,
+        origin: Origin { file: scope.report.path(section.at.file).to_owned(), line: 0 },
+        command,
+        identity,
+        environment: environment::read(scope, of_user),
+        clear_environment: boolean(Id::ClearEnvironment).unwrap_or(false),
+        working_dir,
+        stdin: stdin(scope),
+        stdout,
+        stderr,
+        json_logs: boolean(Id::JsonLogs).unwrap_or(false),
+        umask: scope.read(Id::Umask, values::umask),
+        policy,
+        dependencies: Vec::new(),
+        forward_signals: scope
+            .read(Id::ForwardSignals, values::signals)
+            .unwrap_or_else(|| forwarded(scope, policy.oneshot)),
+        on_exit: if scope.is_cmd { OnEnd::Shutdown } else { on_end(Id::OnExit) },
+        on_failure: if scope.is_cmd { OnEnd::Shutdown } else { on_end(Id::OnFailure) },
+        autostart: boolean(Id::Autostart).unwrap_or(true),
+    };
+    let wanted = scope.read(Id::DependsOn, graph::wanted).unwrap_or_default();
+    Draft { spec, wanted, section }
+}
+
+const ENDS: &[(&str, OnEnd)] = &[("none", OnEnd::None), ("shutdown", OnEnd::Shutdown)];
+
+fn command(scope: &Scope) -> Vec<CString> {
+    let command = scope.read(Id::Command, values::command);
+    let shell = scope.read(Id::Shell, values::shell);
+    match (scope.section.entry(Id::Command), scope.section.entry(Id::Shell)) {
+        (Some(entry), Some(_)) => {
+            let text = format!("{} and shell can't both be given; keep one of them", entry.word);
+            scope.fault_of(Id::Shell, Fault::new(text));
+        }
+        (None, None) if !scope.section.broken => {
+            scope.fault_of(Id::Command, Fault::new("has neither command nor shell"))
+        }
+        _ => {}
+    }
+    command.or(shell).unwrap_or_default()
+}
+
+/// Which forwarded signals it gets if it doesn't say so. Where there is a command, they are all for it.
+fn forwarded(scope: &Scope, oneshot: bool) -> signal::Set {
+    match (scope.is_cmd, scope.context.command) {
+        (true, _) => graph::forwardable().fold(signal::Set::EMPTY, signal::Set::with),
+        (false, Some(_)) => signal::Set::EMPTY,
+        (false, None) if oneshot => signal::Set::EMPTY,
+        (false, None) => signal::Set::of(&[signal::HUP, signal::USR1, signal::USR2]),
+    }
+}
+
+fn policy(scope: &Scope) -> Policy {
+    let section = scope.section;
+    let default = Policy::default();
+    let span = |id| scope.read(id, values::span);
+    let oneshot = scope.read(Id::Oneshot, values::boolean).unwrap_or(false);
+    let interval = span(Id::Interval);
+    if let Some(entry) = section.entry(Id::Interval)
+        && !oneshot
+    {
+        scope.fault(entry, Fault::new("is for a oneshot; add \"oneshot: true\" or take it away"));
+    }
+    let (mut restart, limit) = scope.read(Id::Restart, restart).unwrap_or(match (section.zinit, oneshot) {
+        (true, false) => (Restart::Always, None),
+        _ => (Restart::Never, None),
+    });
+    if let Some(entry) = section.entry(Id::Restart)
+        && oneshot
+        && restart == Restart::Always
+    {
+        // `defaults` means it for those that can.
+        restart = Restart::Never;
+        if !entry.is_default {
+            let text = "a oneshot is done when it exits 0, so it can't restart always; to run it again and again, \
+                        say how long to wait in between, as in \"interval: 30s\"";
+            scope.fault(entry, Fault::new(text));
+        }
+    }
+    Policy {
+        restart,
+        max_restarts: max_restarts(scope, limit),
+        reset_after: span(Id::ResetAfter).unwrap_or(default.reset_after),
+        restart_delay: span(Id::RestartDelay).unwrap_or(default.restart_delay),
+        oneshot,
+        interval,
+        stop_signal: scope.read(Id::StopSignal, values::signal).unwrap_or(default.stop_signal),
+        stop_grace_period: span(Id::StopGracePeriod),
+        stop_scope: scope.read(Id::StopScope, |node| values::word(node, SCOPES)).unwrap_or(match section.zinit {
+            true => StopScope::Group,
+            false => default.stop_scope,
+        }),
+    }
+}
+
+const SCOPES: &[(&str, StopScope)] =
+    &[("tree", StopScope::Tree), ("process", StopScope::Process), ("group", StopScope::Group)];
+
+/// `max_restarts`, or the N of `on-failure:N`; the service's own word goes before one of `defaults`.
+fn max_restarts(scope: &Scope, limit: Option<u32>) -> u32 {
+    let count = scope.read(Id::MaxRestarts, values::count);
+    let is_default = |id| scope.section.entry(id).is_some_and(|entry| entry.is_default);
+    match (count, limit) {
+        (Some(count), Some(limit)) if count != limit => match (is_default(Id::MaxRestarts), is_default(Id::Restart)) {
+            (true, false) => limit,
+            (false, true) => count,
+            _ => {
+                let text = format!("{count} contradicts \"restart: on-failure:{limit}\"; keep one of them");
+                scope.fault_of(Id::MaxRestarts, Fault::new(text));
+                count
+            }
+        },
+        (count, limit) => count.or(limit).unwrap_or(0),
+    }
+}
+
+/// The policy, and the N of `on-failure:N`.
+fn restart(node: &Node) -> Result<(Restart, Option<u32>), Fault> {
+    if let Value::Bool(value, _) = node.value {
+        return match value {
+            false => Ok((Restart::Never, None)),
+            true => Err(Fault::new("true is no restart policy; write always, on-failure or never")),
+        };
+    }
+    let text = values::text(node)?;
+    if let Some(limit) = text.strip_prefix("on-failure:") {
+        return match values::number(limit) {
+            Some(limit) => Ok((Restart::OnFailure, Some(limit))),
+            None => Err(Fault::new(format!("{text:?}: after on-failure: comes a number of restarts"))),
+        };
+    }
+    let words = [
+        ("always", Restart::Always),
+        ("on-failure", Restart::OnFailure),
+        ("never", Restart::Never),
+        ("no", Restart::Never),
+        ("unless-stopped", Restart::Always),
+    ];
+    // What YAML 1.1 takes for the boolean `no`.
+    let text = if matches!(text, "off" | "No" | "NO" | "Off" | "OFF") { "no" } else { text };
+    let plain = Node { at: node.at, value: Value::Text(text.to_owned()) };
+    Ok((values::word(&plain, &words)?, None))
+}
+
+fn stdin(scope: &Scope) -> Input {
+    let read = |node: &Node| match &node.value {
+        Value::Null => Ok(Input::Null),
+        _ => match values::word(node, &[("null", Input::Null), ("open", Input::Open), ("inherit", Input::Inherit)])? {
+            Input::Inherit if !scope.is_cmd => Err(Fault::new(
+                "only the command (cmd) can have the container's own standard input; write null, or open for a pipe \
+                 that never ends",
+            )),
+            input => Ok(input),
+        },
+    };
+    scope.read(Id::Stdin, read).unwrap_or(if scope.is_cmd { Input::Inherit } else { Input::Null })
+}
+
+/// `log` gives both streams their default, `stdout` and `stderr` go before it.
+fn outputs(scope: &Scope, working_dir: Option<&CString>) -> (Output, Output) {
+    let log = scope.read(Id::Log, log).unwrap_or(Output::Inherit);
+    let stdout = scope.read(Id::Stdout, |node| output(node, working_dir, false)).unwrap_or_else(|| log.clone());
+    let stderr = scope.read(Id::Stderr, |node| output(node, working_dir, true)).unwrap_or(log);
+    (stdout, stderr)
+}
+
+fn log(node: &Node) -> Result<Output, Fault> {
+    const LATER: &[&str] = &["prefix", "json", "ring", "stdout"];
+    let later =
+        |what: &str| Fault::new(format!("{what} is not supported by this version of zei; write inherit or null"));
+    match &node.value {
+        Value::Null => Ok(Output::Null),
+        Value::Map(_) => Err(later("a map")),
+        Value::Text(text) if LATER.contains(&text.as_str()) => Err(later(&format!("{text:?}"))),
+        _ => {
+            let words = [("inherit", false), ("null", true), ("none", true)];
+            Ok(if values::word(node, &words)? { Output::Null } else { Output::Inherit })
+        }
+    }
+}
+
+fn output(node: &Node, working_dir: Option<&CString>, is_stderr: bool) -> Result<Output, Fault> {
+    if matches!(node.value, Value::Null) {
+        return Ok(Output::Null);
+    }
+    match values::text(node)? {
+        "null" | "/dev/null" => Ok(Output::Null),
+        "inherit" => Ok(Output::Inherit),
+        "/dev/stdout" => Ok(Output::Stdout),
+        "/dev/stderr" => Ok(Output::Stderr),
+        "stdout" if is_stderr => Ok(Output::Join),
+        "stdout" | "stderr" | "none" | "-" => {
+            Err(Fault::new("write a path, /dev/stdout, /dev/stderr, null or inherit"))
+        }
+        path if path.starts_with('/') => values::c_string(path).map(Output::Path),
+        path => {
+            let mut whole = working_dir.map_or(Vec::new(), |dir| [dir.to_bytes(), b"/"].concat());
+            whole.extend_from_slice(path.as_bytes());
+            values::c_string(whole).map(Output::Path)
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! One row per kind of problem: the file and exactly what is said about it.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Keys added on line 4 to a service `a`, and what is said; `N|` in front names another line.
+const SERVICE: &[(&str, &str)] = &[
+    // Words.
+    ("comand: y", r#"comand: unknown key (did you mean "command"?)"#),
+    ("enviroment: {}", r#"enviroment: unknown key (did you mean "environment"?)"#),
+    ("xyzzy: 1", "xyzzy: unknown key"),
+    ("version: 1", "version: can't stand here; it is a key of the top level"),
+    ("healthcheck: {test: x}", "healthcheck: is not supported by this version of zei; take it away"),
+    ("nice: 5", "nice: is not supported by this version of zei; take it away"),
+    ("exec: y", "exec: is the same key as command; keep one of them. The other is at z.yaml:3"),
+    ("command: y", r#"command: "command" is given twice; the other is at z.yaml:3"#),
+    ("shell: echo", "shell: command and shell can't both be given; keep one of them"),
+    ("environment: {A: 1, B: 2, A: 3}", r#"environment: "A" is given twice; the other is at z.yaml:4"#),
+    ("override: both", r#"override: "both" is none of merge, replace"#),
+    ("<<: x", "<< takes a map or a list of maps (an alias, as in <<: *name)"),
+    // Users.
+    ("user: wwww", r#"user: no user "wwww" here (did you mean "www"?)"#),
+    ("user: www:dbb", r#"user: no group "dbb" here (did you mean "db"?)"#),
+    ("group: [www]", "group: must be a text, not a list"),
+    ("groups: [www, nobody]", r#"groups: no group "nobody" here"#),
+    ("user: www:www\n    group: db", "5|group: the group stands behind the colon in user already; keep one of them"),
+    ("user:", "user: must be a text, not nothing"),
+    // Restart.
+    (
+        "restart: allways",
+        r#"restart: "allways" is none of always, on-failure, never, no, unless-stopped (did you mean "always"?)"#,
+    ),
+    ("restart: true", "restart: true is no restart policy; write always, on-failure or never"),
+    ("restart: on-failure:x", r#"restart: "on-failure:x": after on-failure: comes a number of restarts"#),
+    (
+        "restart: always\n    oneshot: true",
+        "restart: a oneshot is done when it exits 0, so it can't restart always; to run it again and again, say how \
+         long to wait in between, as in \"interval: 30s\"",
+    ),
+    (
+        "restart: on-failure:3\n    max_restarts: 4",
+        "5|max_restarts: 4 contradicts \"restart: on-failure:3\"; keep one of them",
+    ),
+    ("max_restarts: -1", r#"max_restarts: "-1" is no whole number from 0 to 4294967295"#),
+    ("max_restarts: 1.5", r#"max_restarts: "1.5" is no whole number from 0 to 4294967295"#),
+    ("interval: 5s", "interval: is for a oneshot; add \"oneshot: true\" or take it away"),
+    ("oneshot: maybe", r#"oneshot: "maybe" is neither true nor false"#),
+    ("autostart: []", "autostart: must be true or false, not a list"),
+    // Durations.
+    ("restart_delay: -1s", r#"restart_delay: "-1s" is negative; a duration can't be"#),
+    (
+        "restart_delay: soon",
+        r#"restart_delay: "soon" is no duration; write 500ms, 5s, 2m, 1h or 1h30m, or a number of seconds"#,
+    ),
+    (
+        "reset_after: 99999999999999999999h",
+        r#"reset_after: "99999999999999999999h" is longer than any duration can be"#,
+    ),
+    ("stop_grace_period: {}", "stop_grace_period: must be a text, not a map"),
+    // Signals.
+    (
+        "stop_signal: TERMM",
+        r#"stop_signal: "TERMM" is no signal; write TERM, SIGTERM, 15 or RTMIN+3 (did you mean "TERM"?)"#,
+    ),
+    ("signal: TERM", "signal: must be a map with the one key stop"),
+    ("signal: {stop: 99}", r#"signal.stop: "99" is no signal; write TERM, SIGTERM, 15 or RTMIN+3"#),
+    (
+        "forward_signals: [HUP,\n      NOPE]",
+        r#"5|forward_signals: "NOPE" is no signal; write TERM, SIGTERM, 15 or RTMIN+3"#,
+    ),
+    ("stop_scope: trees", r#"stop_scope: "trees" is none of tree, process, group (did you mean "tree"?)"#),
+    ("on_exit: restart", r#"on_exit: "restart" is none of none, shutdown"#),
+    // The environment and expansion.
+    ("environment: A=1", "environment: must be a map or a list of K=V, not a text"),
+    ("environment: {A: [1]}", "environment: A: must be a text, not a list"),
+    ("environment:\n      - A=1\n      - =2", r#"6|environment: "" is no name of a variable"#),
+    ("environment:\n      A B: 2", r#"5|environment: "A B" is no name of a variable"#),
+    ("environment: {A: \"x\\0y\"}", "environment: holds a NUL byte, which no program can be given"),
+    ("user: ${WHO:?say who}", "user: WHO must be set in the environment: say who"),
+    ("user: ${WHO:?}", "user: WHO must be set in the environment"),
+    ("user: ${FOO", "user: \"${FOO\" has no closing }; write $${ for a literal ${"),
+    (
+        "user: ${F-O}",
+        "user: \"${F-O}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
+    ),
+    (
+        "user: ${F:-${FOO}}",
+        "user: \"${F:-${FOO}\" can't be read; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $${ for a literal ${",
+    ),
+    ("env_file: /nowhere/x", "env_file: can't read /nowhere/x: No such file or directory (os error 2)"),
+    // Streams.
+    (
+        "stdin: inherit",
+        "stdin: only the command (cmd) can have the container's own standard input; write null, or open for a pipe \
+         that never ends",
+    ),
+    ("stdout: stdout", "stdout: write a path, /dev/stdout, /dev/stderr, null or inherit"),
+    ("log: ring", "log: \"ring\" is not supported by this version of zei; write inherit or null"),
+    ("log: {ring: 1}", "log: a map is not supported by this version of zei; write inherit or null"),
+    ("log: nul", r#"log: "nul" is none of inherit, null, none (did you mean "null"?)"#),
+    ("umask: 0999", r#"umask: "0999" is no mask; write octal digits up to 0777, as in 0022"#),
+    ("umask: 1000", r#"umask: "1000" is no mask; write octal digits up to 0777, as in 0022"#),
+    ("working_dir: ''", "working_dir: is empty"),
+    // Dependencies.
+    ("depends_on: [a]", "depends_on: a service can't depend on itself"),
+    ("depends_on: [b]", r#"depends_on: there is no service "b""#),
+    ("depends_on: [x, x]", r#"depends_on: "x" is named twice"#),
+    (
+        "depends_on: [cmd]",
+        "depends_on: nothing can depend on the command (cmd); it starts when the services are there, and its end ends the container",
+    ),
+    (
+        "depends_on: {b: {condition: service_healthy}}",
+        "depends_on: b: service_healthy is not supported by this version of zei",
+    ),
+    (
+        "depends_on: {b: {condition: service_start}}",
+        r#"depends_on: b: "service_start" is none of service_started, service_completed_successfully (did you mean "service_started"?)"#,
+    ),
+    ("depends_on: {b: {}}", "depends_on: b: must be a map with the key condition, as in {condition: service_started}"),
+    (
+        "depends_on: {b: {condition: service_started, restart: true}}",
+        r#"depends_on: b: "restart: true" is not supported by this version of zei"#,
+    ),
+    // Several at once, in the order of their lines.
+    (
+        "umask: x\n    user: nobody\n    oneshot: 7",
+        "umask: \"x\" is no mask; write octal digits up to 0777, as in 0022\n5|user: no user \"nobody\" here\n6|oneshot: \"7\" is neither true nor false",
+    ),
+];
+
+#[test]
+fn every_bad_value_of_a_service_is_named_with_file_line_service_and_key() {
+    let rows = SERVICE.iter().map(|(keys, expected)| {
+        let expected = expected.split('\n').map(|line| match line.split_once('|') {
+            Some((number, rest)) => format!("z.yaml:{number}: service \"a\": {rest}"),
+            None => format!("z.yaml:4: service \"a\": {line}"),
+        });
+        (with(keys), expected.collect())
+    });
+    compare(rows);
+}
+
+/// Whole files, and all lines that are said.
+const FILE: &[(&str, &str)] = &[
+    ("", "z.yaml: there is no service and no command, so there is nothing to run"),
+    ("# nothing\n", "z.yaml: there is no service and no command, so there is nothing to run"),
+    ("services: {}", "z.yaml: there is no service and no command, so there is nothing to run"),
+    ("- a\n- b\n", "z.yaml: must hold a map of keys, not a list"),
+    (
+        "a: [1\nb: 2\n",
+        "z.yaml:2: is no valid YAML: did not find expected ',' or ']' at line 2 column 2, while parsing a flow sequence at line 1 column 4",
+    ),
+    (
+        "a: !tag x\n",
+        "z.yaml:1: is no valid YAML: a: invalid type: enum, expected a value without a tag at line 1 column 4",
+    ),
+    ("a: 1\n---\nb: 2\n", "z.yaml: is no valid YAML: a file holds one YAML document, this one holds more"),
+    ("service:\n  a: {command: x}\n", "z.yaml:1: service: unknown key (did you mean \"services\"?)"),
+    ("user: www\nservices: {a: {command: x}}", "z.yaml:1: user: can't stand here; it is a key of a service"),
+    ("command: y\nservices: {a: {command: x}}", "z.yaml:1: command: can't stand here; it is a key of a service"),
+    ("services: [a]", "z.yaml:1: services: must be a map of services by name, not a list"),
+    ("services:\n  a: x\n", "z.yaml:2: service \"a\": must be a map of keys, not a text"),
+    ("services:\n  a: {}\n", "z.yaml:2: service \"a\": has neither command nor shell"),
+    (
+        "services:\n  a: {command: x}\n  a: {command: y}\n",
+        "z.yaml:3: service \"a\": \"a\" is given twice; the other is at z.yaml:2",
+    ),
+    (
+        "services:\n  a/b: {command: x}\n",
+        "z.yaml:2: service \"a/b\": '/' can't stand in a service name; use letters, digits, and _ . @ -",
+    ),
+    (
+        "services:\n  all: {command: x}\n",
+        "z.yaml:2: service \"all\": this name is reserved, as are cmd, all, any, init; take another",
+    ),
+    (
+        "services:\n  cmd: {command: x}\n",
+        "z.yaml:2: service \"cmd\": this name is reserved for the command; its keys stand in cmd at the top level",
+    ),
+    (
+        "version: 2\nservices: {a: {command: x}}",
+        "z.yaml:1: version: \"2\" is no version that this zei knows; write \"1.0\"",
+    ),
+    (
+        "shutdown_timeout: never\nservices: {a: {command: x}}",
+        "z.yaml:1: shutdown_timeout: \"never\" is no duration; write 500ms, 5s, 2m, 1h or 1h30m, or a number of seconds",
+    ),
+    (
+        "exit: {when: all}\nservices: {a: {command: x}}",
+        "z.yaml:1: exit: is not supported by this version of zei; take it away",
+    ),
+    ("defaults: [1]\nservices: {a: {command: x}}", "z.yaml:1: defaults: must be a map of keys, not a list"),
+    (
+        "defaults:\n  command: y\nservices: {a: {command: x}}",
+        "z.yaml:2: command: can't stand here; it is a key of a service",
+    ),
+    (
+        "defaults:\n  umask: 9\nservices: {a: {command: x}, b: {command: x}}",
+        "z.yaml:2: defaults: umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
+    ),
+    (
+        "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
+        "z.yaml:2: oneshot: can't stand here; it is a key of a service",
+    ),
+    (
+        "cmd:\n  umask: 9\nservices: {a: {command: x}}",
+        "z.yaml:2: cmd: umask: \"9\" is no mask; write octal digits up to 0777, as in 0022",
+    ),
+    ("cmd:\n  depends_on: [b]\nservices: {a: {command: x}}", "z.yaml:2: cmd: depends_on: there is no service \"b\""),
+    ("signals: TERM\nservices: {a: {command: x}}", "z.yaml:1: signals: must be a map of signals, not a text"),
+    (
+        "signals:\n  HUP: reload\n  KILL: ignore\n  1: forward\n  SIGHUP: ignore\n  INT: stop\n  XYZZY: ignore\nservices: {a: {command: x}}",
+        "\
+z.yaml:2: signals: reload is not supported by this version of zei
+z.yaml:3: signals: KILL can't be used: zei-init needs it itself or can't catch it
+z.yaml:4: signals: 1 is the same signal as one before
+z.yaml:5: signals: SIGHUP is the same signal as one before
+z.yaml:6: signals: \"stop\" is none of shutdown, forward, ignore
+z.yaml:7: signals: \"XYZZY\" is no signal; write TERM, SIGTERM, 15 or RTMIN+3",
+    ),
+    // Commands.
+    ("services:\n  a:\n    command: []", "z.yaml:3: service \"a\": command: names no program"),
+    ("services:\n  a:\n    command: ''", "z.yaml:3: service \"a\": command: is empty"),
+    ("services:\n  a:\n    command: '  '", "z.yaml:3: service \"a\": command: names no program"),
+    ("services:\n  a:\n    command: ['', x]", "z.yaml:3: service \"a\": command: names no program"),
+    (
+        "services:\n  a:\n    command: echo 'x",
+        "z.yaml:3: service \"a\": command: has a quote that is never closed; to run a script, write it as shell",
+    ),
+    (
+        "services:\n  a:\n    command: [x, \"a\\0b\"]",
+        "z.yaml:3: service \"a\": command: holds a NUL byte, which no program can be given",
+    ),
+    (
+        "services:\n  a:\n    command:\n    - x\n    - [y]\n    - z: 1\n",
+        "\
+z.yaml:5: service \"a\": command: an argument must be a text, not a list
+z.yaml:6: service \"a\": command: an argument must be a text, not a map",
+    ),
+    ("services:\n  a:\n    shell: ' '", "z.yaml:3: service \"a\": shell: is empty"),
+    // The graph.
+    (
+        "services:\n  a: {command: x, depends_on: [weB]}\n  web: {command: x}\n",
+        "z.yaml:2: service \"a\": depends_on: there is no service \"weB\" (did you mean \"web\"?)",
+    ),
+    (
+        "services:\n  a: {command: x, after: [c]}\n  b: {command: x, after: [a]}\n  c:\n    command: x\n    after: [b]\n",
+        "z.yaml:2: service \"a\": after: the services wait for each other in a circle: a -> c -> b -> a",
+    ),
+    (
+        "services:\n  a: {command: x, after: [b]}\n  b: {command: x, after: [a]}\n  c: {command: x, after: [d]}\n  d: {command: x, after: [c]}\n",
+        "\
+z.yaml:2: service \"a\": after: the services wait for each other in a circle: a -> b -> a
+z.yaml:4: service \"c\": after: the services wait for each other in a circle: c -> d -> c",
+    ),
+    (
+        "services:\n  a: {command: x, depends_on: {b: {condition: service_completed_successfully}}}\n  b: {command: x, restart: always}\n",
+        "z.yaml:2: service \"a\": depends_on: b: service_completed_successfully can never come true, because it restarts always",
+    ),
+];
+
+#[test]
+fn every_bad_file_is_described_exactly() {
+    compare(FILE.iter().map(|(text, lines)| ((*text).to_owned(), lines.split('\n').map(str::to_owned).collect())));
+}
+
+fn compare(rows: impl Iterator<Item = (String, Vec<String>)>) {
+    let mut wrong = Vec::new();
+    for (text, expected) in rows {
+        let found = World::new().problems(&[("z.yaml", &text)]);
+        if found != expected {
+            wrong.push(format!("{text}\n  found    {found:#?}\n  expected {expected:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn two_files_that_define_the_same_are_both_named() {
+    let rows: &[(&str, &str, &[&str])] = &[
+        (
+            "services:\n  a: {command: x}",
+            "services:\n\n  a: {command: x}",
+            &[
+                "b.yaml:3: service \"a\": is defined twice; say \"override: merge\" or \"override: replace\" here if that is \
+               meant. The other is at a.yaml:2",
+            ],
+        ),
+        (
+            "shutdown_timeout: 1s\nservices: {a: {command: x}}",
+            "shutdown_timeout: 2s",
+            &[
+                "b.yaml:1: shutdown_timeout: has another value in another file; keep one, or say \"override: merge\" at the \
+               top of this file. The other is at a.yaml:1",
+            ],
+        ),
+        (
+            "defaults: {umask: 0022}\nservices: {a: {command: x}}",
+            "defaults: {umask: 0027}",
+            &[
+                "b.yaml:1: defaults: is defined twice; say \"override: merge\" or \"override: replace\" here if that is \
+               meant. The other is at a.yaml:1",
+            ],
+        ),
+        (
+            "version: 1\ndefaults: {umask: 0022}\nservices: {a: {command: x}}",
+            "defaults: {umask: 0022}\nversion: '1'",
+            &[],
+        ),
+    ];
+    for (first, second, expected) in rows {
+        assert_eq!(World::new().problems(&[("a.yaml", first), ("b.yaml", second)]), *expected, "{second}");
+    }
+}
+
+#[test]
+fn who_cannot_switch_users_is_told_why_and_what_to_do() {
+    let world = World { own: 80, may_switch_user: false, ..World::new() };
+    let problem = |keys: &str| world.problems(&[("z.yaml", &with(keys))]);
+    assert_eq!(
+        problem("user: db"),
+        [
+            "z.yaml:4: service \"a\": user: user 70 can't be had, because zei-init runs as user 80 and not as root; start the \
+          container as root (no USER line, no --user), or take this away"
+        ]
+    );
+    assert_eq!(
+        problem("group: db"),
+        [
+            "z.yaml:4: service \"a\": group: group 70 can't be had, because zei-init runs as group 80 and not as root; start \
+          the container as root (no USER line, no --user), or take this away"
+        ]
+    );
+    assert_eq!(
+        problem("groups: [db]"),
+        [
+            "z.yaml:4: service \"a\": groups: other groups can't be taken on, because zei-init runs as user 80 and not as \
+          root; start the container as root, or take this away"
+        ]
+    );
+    assert_eq!(problem("user: wwww\n    group: db").len(), 1);
+    assert_eq!(problem("user: www"), [""; 0]);
+    assert_eq!(problem("user: 80:80"), [""; 0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_text_makes_the_reader_panic_and_every_failure_says_something(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40),
+        noise in "\\PC{0,6}",
+    ) {
+        let text = pieces.concat().replace('~', &noise);
+        for world in [World::new(), World::with_command(&["x"])] {
+            if let Err(problems) = world.read(&[("z.yaml", &text), ("y.yaml", "services: {y: {command: x}}")]) {
+                prop_assert!(!problems.is_empty());
+                let lines = text.lines().count();
+                prop_assert!(problems.iter().all(|problem| problem.line <= lines + 1 && !problem.text.is_empty()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_document_made_to_exhaust_the_reader_is_refused() {
+    let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+    for level in 1..40 {
+        bomb += &format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1);
+    }
+    for (text, reason) in [(bomb, "repetition limit exceeded"), ("[".repeat(10_000), "recursion limit exceeded")] {
+        let problems = World::new().problems(&[("z.yaml", &text)]);
+        assert!(problems.len() == 1 && problems[0].contains(reason), "{problems:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_duration_is_read_as_it_is_printed_and_a_bare_number_is_seconds(millis in any::<u64>(), seconds in 0u64..1 << 53) {
+        for millis in [millis, millis % 100_000, 0, u64::MAX] {
+            let text = Span(millis).to_string();
+            prop_assert_eq!(read_delay(&text), Span(millis));
+            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+            prop_assert_eq!(read_delay(&text), Span(millis));
+        }
+        prop_assert_eq!(read_delay(&seconds.to_string()), Span::seconds(seconds));
+    }
+
+    #[test]
+    fn any_value_of_a_variable_comes_through_expansion_once_and_unchanged(value in "[^\0]{0,20}", around in "[^$\0]{0,5}") {
+        let environment = [("V".into(), OsString::from(&value))];
+        let expanded = expand::text(&format!("{around}${{V}}{around}$${{V}}${{N:-d}}"), &environment);
+        prop_assert_eq!(expanded, Ok(format!("{around}{value}{around}${{V}}d")));
+    }
+}
+
+fn read_delay(text: &str) -> Span {
+    service(&with(&format!("restart_delay: {text}"))).policy.restart_delay
+}
+
+const PIECES: &[&str] = &[
+    "services:",
+    "defaults:",
+    "cmd:",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n      - ",
+    "a:",
+    " ",
+    "b:",
+    "command: x",
+    "exec: 'y",
+    "shell: ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    "\"",
+    "'",
+    "&n ",
+    "*n",
+    "<<: ",
+    "!t ",
+    "? ",
+    "|\n",
+    ">-\n",
+    "# ~\n",
+    "~",
+    "${",
+    "}",
+    "$",
+    "-1",
+    "0022",
+    "1e99",
+    ".inf",
+    "true",
+    "null",
+    "user: ",
+    "depends_on: ",
+    "environment: ",
+    "restart: ",
+    "interval: ",
+    "signals: ",
+    "\t",
+    "---",
+    "%",
+    "override: merge",
+    "\u{0}",
+    "\u{feff}",
+    "version: 1",
+];

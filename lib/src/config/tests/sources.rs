@@ -1,0 +1,161 @@
+//! Files, directories, layers, bare services, env_file.
+
+use super::*;
+use crate::model::spec::{Origin, Restart, StopScope};
+use std::fs;
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn load_paths(paths: &[&Path]) -> Result<Option<Config>, Vec<Problem>> {
+    load(&Source::Paths(paths.iter().map(|path| path.to_path_buf()).collect()), &World::new().context())
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.services.iter().map(|service| service.name.as_str()).collect()
+}
+
+#[test]
+fn a_directory_is_read_in_byte_order_and_only_what_is_visible_yaml() {
+    let folder = folder(&[
+        ("b.yaml", "command: x"),
+        ("B.yml", "shell: x"),
+        ("a.yaml", "services: {z: {command: x}, y: {command: x}}"),
+        (".hidden.yaml", "nonsense"),
+        ("c.txt", "nonsense"),
+        ("d.yaml/e.yaml", "nonsense"),
+    ]);
+    let config = load_paths(&[folder.path()]).unwrap().unwrap();
+    assert_eq!(names(&config), ["B", "z", "y", "b"]);
+    assert_eq!(config.services[3].origin, Origin { file: folder.path().join("b.yaml"), line: 0 });
+}
+
+#[test]
+fn what_is_named_must_be_there_and_be_text() {
+    let folder = folder(&[("good.yaml", "command: x")]);
+    let (missing, bad) = (folder.path().join("missing"), folder.path().join("bad.yaml"));
+    fs::write(&bad, b"command: x\n# \xff").unwrap();
+    let problems = load_paths(&[&folder.path().join("good.yaml"), &missing, &bad]).unwrap_err();
+    assert_eq!(
+        problems.iter().map(Problem::to_string).collect::<Vec<_>>(),
+        [
+            format!("{}: can't be read: No such file or directory (os error 2)", missing.display()),
+            format!("{}:2: is not UTF-8 text", bad.display()),
+        ]
+    );
+}
+
+#[test]
+fn the_default_paths_may_be_missing_or_empty_but_not_broken() {
+    let folder = folder(&[]);
+    let (file, dir) = (folder.path().join("zei.yaml"), folder.path().join("zei.d"));
+    let found = || {
+        let mut report = Report::default();
+        (files::read_default(&file, &dir, &mut report), report.files().len(), report.is_clean())
+    };
+    assert_eq!(found(), (false, 0, true));
+    fs::create_dir(&dir).unwrap();
+    assert_eq!(found(), (false, 0, true));
+    fs::write(dir.join("a.yaml"), "command: x").unwrap();
+    assert_eq!(found(), (true, 1, true));
+    fs::write(&file, "version: 1").unwrap();
+    assert_eq!(found(), (true, 2, true));
+    fs::remove_file(dir.join("a.yaml")).unwrap();
+    assert_eq!(found(), (true, 1, true));
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("nowhere", &file).unwrap();
+    assert_eq!(found(), (true, 1, false));
+}
+
+#[test]
+fn a_bare_file_with_exec_has_the_defaults_of_zinit_and_one_with_command_has_not() {
+    let world = World::new();
+    let text = "exec: sh -c 'a b'\nafter: [once]\nenv: {A: 1}\nshutdown_timeout: 7\nsignal: {stop: INT}\n";
+    let files =
+        [("/d/web.yaml", text), ("/d/once.yaml", "exec: x\noneshot: true\ndir: /srv"), ("/d/own.yaml", "command: x")];
+    let config = world.read(&files).unwrap();
+    let [web, once, own] = &config.services[..] else { panic!() };
+    assert_eq!(names(&config), ["web", "once", "own"]);
+    assert_eq!((web.policy.restart, web.policy.stop_scope), (Restart::Always, StopScope::Group));
+    assert_eq!((web.working_dir.as_deref(), web.policy.stop_signal), (Some(c"/"), crate::signal::INT));
+    assert_eq!((web.policy.stop_grace_period, web.dependencies.len()), (Some(Span::seconds(7)), 1));
+    assert_eq!((once.policy.restart, once.working_dir.as_deref()), (Restart::Never, Some(c"/srv")));
+    assert_eq!((own.policy.restart, own.policy.stop_scope), (Restart::Never, StopScope::Tree));
+    assert_eq!(own.working_dir, None);
+    assert_eq!(
+        world.problems(&[("/d/a b.yaml", "exec: x"), ("/d/w.yaml", "exec: x\ntest: y\nuser: wwww")]),
+        [
+            "/d/a b.yaml: service \"a b\": ' ' can't stand in a service name; use letters, digits, and _ . @ -",
+            "/d/w.yaml:2: service \"w\": test: is not supported by this version of zei; take it away",
+            "/d/w.yaml:3: service \"w\": user: no user \"wwww\" here (did you mean \"www\"?)",
+        ]
+    );
+}
+
+#[test]
+fn a_later_file_merges_or_replaces_where_it_says_so() {
+    let first = "
+shutdown_timeout: 1s
+defaults: {umask: 0027, max_restarts: 3}
+services:
+  a: {command: x, restart: always, environment: {A: 1, B: 1}}
+  b: {command: x, restart: always}
+";
+    let second = "
+override: merge
+shutdown_timeout: 2s
+defaults: {umask: 0077}
+services:
+  a: {shell: y, environment: {B: 2}}
+  b: {command: z, override: replace}
+  c: {command: x}
+";
+    let config = World::new().read(&[("1.yaml", first), ("2.yaml", second)]).unwrap();
+    let [a, b, _] = &config.services[..] else { panic!() };
+    assert_eq!(config.shutdown_timeout, Span::seconds(2));
+    assert_eq!((a.command[2].as_c_str(), a.policy.restart), (c"y", Restart::Always));
+    assert_eq!(a.environment, [c"A=1".to_owned(), c"B=1".into(), c"B=2".into()]);
+    assert_eq!((b.command[0].as_c_str(), b.policy.restart), (c"z", Restart::Never));
+    assert_eq!((a.umask, a.policy.max_restarts), (Some(0o77), 3));
+}
+
+#[test]
+fn an_env_file_is_read_as_docker_does_and_never_expanded() {
+    let folder = folder(&[
+        ("z.yaml", "services: {a: {command: x, env_file: [e/one, e/two], environment: {B: last}}}"),
+        ("e/one", "\u{feff}A=1\r\n# no\n\n  B = x\nC=\"q\" ${FOO} #x\nFOO\nNONE\nD=\n"),
+        ("e/two", "A=2"),
+    ]);
+    let problems = load_paths(&[&folder.path().join("z.yaml")]).unwrap_err();
+    let one = folder.path().join("e/one");
+    assert_eq!(problems[0].text, format!("{}:4: \"B \" is no name of a variable", one.display()));
+    fs::write(&one, "\u{feff}A=1\r\n# no\n\n  B=x\nC=\"q\" ${FOO} #x\nFOO\nNONE\nD=\n").unwrap();
+    let config = load_paths(&[&folder.path().join("z.yaml")]).unwrap().unwrap();
+    let expected = ["A=1", "B=x", "C=\"q\" ${FOO} #x", "FOO=foo", "D=", "A=2", "B=last"];
+    let found: Vec<_> = config.services[0].environment.iter().map(|variable| variable.to_str().unwrap()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_thousand_services_are_read_in_their_order() {
+    let mut text = "services:\n".to_owned();
+    for number in 0..1000 {
+        text += &format!(
+            "  s{number}: {{command: [sleep, inf], after: [{}]}}\n",
+            match number {
+                0 => String::new(),
+                _ => format!("s{}", number - 1),
+            }
+        );
+    }
+    let config = World::new().config(&text);
+    assert_eq!(config.services.len(), 1000);
+    assert_eq!(config.services[999].dependencies[0].service, 998);
+}

@@ -1,0 +1,224 @@
+//! Commands: sent, so that none is lost or acted on twice, and waited for.
+//!
+//! Owns: tokens, and when a line is sent again. Must never: decide what a command does.
+
+use super::place::{Place, Target};
+use super::wait::{self, Seen, watch};
+use super::{Failure, Output, Patience, acks, json};
+use crate::exit;
+use crate::model::time::{Span, Time};
+use crate::paths;
+use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
+use crate::sys::clock::now;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use serde::Serialize;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// So often whoever waits for room in a FIFO makes sure that zei still lives.
+const ROOM: Span = Span::seconds(1);
+
+/// A command on its way.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    target: Target,
+    verb: Verb,
+    token: Token,
+    /// Who was the supervisor when it was sent last.
+    supervisor: Option<u32>,
+    /// How the answers stood before.
+    mark: acks::Mark,
+}
+
+/// What became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Outcome {
+    /// It will be acted on.
+    Accepted,
+    /// It came true.
+    Done(String),
+    /// It did not; the exit code and why.
+    Failed(u8, String),
+    /// No outcome in time.
+    TimedOut(&'static str),
+    /// zei ended before.
+    Gone,
+}
+
+/// Sends a command to each target, and only then waits for them.
+pub(crate) fn carry_out(place: &Place, orders: &[(Target, Verb)], patience: Patience, as_json: bool) -> Output {
+    let deadline = wait::deadline(patience.timeout);
+    let sentinel = place.sentinel();
+    let send = |(target, verb): &(Target, Verb)| {
+        let mut order = Order::new(*target, *verb);
+        let sent = order.prepare(place).map_err(Outcome::from).and_then(|()| order.send(place, deadline));
+        (order, sent.err())
+    };
+    let sent: Vec<_> = orders.iter().map(send).collect();
+    let settled = sent.into_iter().map(|(order, ended)| {
+        let settle = || order.settle(place, patience.no_wait, deadline, sentinel.as_ref());
+        (order, ended.unwrap_or_else(|| settle().unwrap_or_else(Outcome::from)))
+    });
+    tell(&settled.collect::<Vec<_>>(), as_json)
+}
+
+/// 16 letters and digits that nobody else draws: the keys of a `RandomState` come from getrandom(2).
+fn fresh_token() -> Token {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let drawn = || RandomState::new().hash_one(std::process::id());
+    let mut rest = (u128::from(drawn()) << 64) | u128::from(drawn());
+    let mut text = String::new();
+    for _ in 0..16 {
+        text.extend(LETTERS.get((rest % 62) as usize).map(|letter| char::from(*letter)));
+        rest /= 62;
+    }
+    Token::from(text.as_str())
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Outcome {
+        Outcome::Failed(failure.code, failure.message)
+    }
+}
+
+impl Order {
+    fn new(target: Target, verb: Verb) -> Order {
+        Order { target, verb, token: fresh_token(), supervisor: None, mark: acks::Mark::default() }
+    }
+
+    /// Notes how things stand before it is sent.
+    fn prepare(&mut self, place: &Place) -> Result<(), Failure> {
+        self.supervisor = supervisor(place, &self.target)?;
+        self.mark = acks::mark(place, &self.target.file(paths::ACKS))?;
+        Ok(())
+    }
+
+    /// Writes the line, waiting for room where a hundred others have just written theirs.
+    fn send(&self, place: &Place, deadline: Option<Time>) -> Result<(), Outcome> {
+        let fifo = place.control(&self.target)?;
+        let line = Request { token: Some(self.token), verb: self.verb }.to_string();
+        loop {
+            match nix::unistd::write(&fifo, line.as_bytes()) {
+                // Whole or not at all, as it is shorter than PIPE_BUF (pipe(7)).
+                Ok(_whole) => return Ok(()),
+                Err(Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EPIPE) => return Err(Outcome::Gone),
+                Err(errno) => return Err(place.refused("write to", &self.target.file(paths::CONTROL), errno).into()),
+            }
+            let left = deadline.map_or(ROOM, |deadline| deadline.since(now()).min(ROOM));
+            if left == Span(0) {
+                return Err(Outcome::TimedOut("not sent, the control FIFO is full"));
+            }
+            let room =
+                poll(&mut [PollFd::new(fifo.as_fd(), PollFlags::POLLOUT)], u16::try_from(left.0).unwrap_or(u16::MAX));
+            if room == Ok(0) && !place.alive() {
+                return Err(Outcome::Gone);
+            }
+        }
+    }
+
+    fn settle(
+        mut self,
+        place: &Place,
+        no_wait: bool,
+        deadline: Option<Time>,
+        sentinel: Option<&OwnedFd>,
+    ) -> Result<Outcome, Failure> {
+        let target = self.target;
+        let mut accepted = false;
+        let seen = watch(place, &target, deadline, sentinel, |thorough| {
+            let mut ack = self.answer(place, thorough)?;
+            if ack.is_none() && self.has_successor(place)? {
+                // Its predecessor may have accepted it since: only what it surely left unseen is sent again.
+                ack = self.answer(place, thorough)?;
+                if ack.is_none() {
+                    return Ok(self.send(place, deadline).err());
+                }
+            }
+            Ok(match ack {
+                Some(Ack { progress: Progress::Accepted { .. }, .. }) => {
+                    accepted = true;
+                    no_wait.then_some(Outcome::Accepted)
+                }
+                Some(Ack { progress: Progress::Done, text, .. }) => Some(Outcome::Done(text.to_string())),
+                Some(Ack { progress: Progress::Failed(code), text, .. }) => {
+                    Some(Outcome::Failed(code, text.to_string()))
+                }
+                None => None,
+            })
+        })?;
+        Ok(match seen {
+            Seen::Found(outcome) => outcome,
+            Seen::TimedOut if accepted => Outcome::TimedOut("not done in time; it goes on"),
+            Seen::TimedOut => Outcome::TimedOut("not accepted in time; it may still be"),
+            // The end of zei is what was asked for.
+            Seen::Gone if self.verb == Verb::Shutdown => Outcome::Done(String::new()),
+            Seen::Gone => Outcome::Gone,
+        })
+    }
+
+    fn answer(&self, place: &Place, thorough: bool) -> Result<Option<Ack>, Failure> {
+        let since = (!thorough).then_some(self.mark);
+        acks::find(place, &self.target.file(paths::ACKS), &self.token, since)
+    }
+
+    /// Whether there is another supervisor than when the line was sent: the former one may have died with
+    /// the line in its hands. Its successor gets it again, under the same token, which is acted on once
+    /// however often it comes.
+    fn has_successor(&mut self, place: &Place) -> Result<bool, Failure> {
+        let supervisor = supervisor(place, &self.target)?;
+        let replaced = supervisor.is_some() && supervisor != self.supervisor;
+        if replaced {
+            self.supervisor = supervisor;
+        }
+        Ok(replaced)
+    }
+}
+
+fn supervisor(place: &Place, target: &Target) -> Result<Option<u32>, Failure> {
+    match target {
+        Target::Init => Ok(None),
+        Target::Service(name) => Ok(place.status(name)?.map(|status| status.supervisor)),
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    service: &'a str,
+    command: String,
+    outcome: &'a str,
+    code: u8,
+    pid: Option<u32>,
+    merged: bool,
+    text: &'a str,
+}
+
+fn tell(orders: &[(Order, Outcome)], as_json: bool) -> Output {
+    let mut output = Output::default();
+    let mut lines = Vec::new();
+    for (order, outcome) in orders {
+        let (word, code, text) = match outcome {
+            Outcome::Accepted => ("accepted", exit::OK, ""),
+            Outcome::Done(text) => ("done", exit::OK, text.as_str()),
+            Outcome::Failed(code, text) => ("failed", *code, text.as_str()),
+            Outcome::TimedOut(text) => ("timeout", exit::NOT_TRUE, *text),
+            Outcome::Gone => ("gone", exit::NO_ZEI, "zei ended before it was done"),
+        };
+        let (service, command) = (order.target.name(), order.verb.to_string());
+        let blank = if text.is_empty() { "" } else { " " };
+        if code != exit::OK {
+            output.fail(Failure::new(code, format!("{service}: {command} failed:{blank}{text}")));
+        } else if !as_json {
+            output.out += &format!("{service}: {command} {word}{blank}{text}\n");
+        }
+        let pid = text.split(' ').find_map(|part| part.strip_prefix("pid=")?.parse().ok());
+        let merged = text.split(' ').any(|part| part == "merged");
+        lines.push(Line { service, command, outcome: word, code, pid, merged, text });
+    }
+    if as_json {
+        output.out = json(&lines);
+    }
+    output
+}

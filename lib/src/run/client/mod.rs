@@ -1,0 +1,243 @@
+//! The client: what zei-ctl does once its arguments are read.
+//!
+//! Owns: the way from a [`Verb`] to an [`Output`], and [`report`], the one place that writes to standard
+//! output and standard error. Must never: keep state of its own; all it knows stands in the run directory.
+
+mod acks;
+mod command;
+mod configuration;
+#[cfg(test)]
+mod fake;
+mod names;
+mod place;
+mod show;
+#[cfg(test)]
+mod tests;
+mod view;
+mod wait;
+
+pub use wait::Until;
+
+use crate::exit;
+use crate::model::time::Span;
+use crate::protocol::control;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All that the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// The run directory, instead of searching for one.
+    pub run: Option<PathBuf>,
+    /// The configuration to use instead of the default one; may be empty.
+    pub config: Vec<PathBuf>,
+    /// Print JSON.
+    pub json: bool,
+    /// What to do.
+    pub verb: Verb,
+}
+
+/// What to do. `services` are names, shell patterns, or `all`.
+#[derive(Debug)]
+pub enum Verb {
+    /// One line per service; none named means all.
+    List {
+        /// Which.
+        services: Vec<String>,
+    },
+    /// All there is to say about each service; none named means all.
+    Status {
+        /// Which.
+        services: Vec<String>,
+    },
+    /// A command to services.
+    Command {
+        /// Which.
+        services: Vec<String>,
+        /// What.
+        verb: control::Verb,
+        /// How long to wait for it.
+        patience: Patience,
+    },
+    /// A signal to services: `SVC… SIG` or `SVC:SIG…`.
+    Signal {
+        /// The words as they were given.
+        words: Vec<String>,
+        /// The signal where the words name none; `None`: they must.
+        default: Option<u8>,
+        /// How long to wait for it.
+        patience: Patience,
+    },
+    /// Waits until something holds for each service.
+    Wait {
+        /// Which.
+        services: Vec<String>,
+        /// What.
+        until: Until,
+        /// At most so long; `None`: as long as it takes.
+        timeout: Option<Span>,
+    },
+    /// Ends the container.
+    Shutdown {
+        /// How long to wait for it.
+        patience: Patience,
+    },
+    /// Checks the configuration.
+    Check {
+        /// How long the container has between its stop signal and its kill.
+        grace: Span,
+    },
+}
+
+/// How long to wait for a command.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    /// Only until it is accepted, which means that it will not be lost.
+    pub no_wait: bool,
+    /// At most so long; `None`: as long as it takes.
+    pub timeout: Option<Span>,
+}
+
+/// Why nothing (more) could be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    /// The exit code, from [`exit::TABLE`].
+    pub(crate) code: u8,
+    /// What happened, where, and what to do; no newline at the end.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into() }
+    }
+}
+
+/// What there is to say in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// For standard output, newlines included.
+    pub(crate) out: String,
+    /// Lines for standard error, without newlines.
+    pub(crate) err: Vec<String>,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
+impl Output {
+    /// Notes a failure; the first one's code is the program's.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        if self.code == exit::OK {
+            self.code = failure.code;
+        }
+        self.err.push(format!("zei-ctl: {}", failure.message));
+    }
+}
+
+/// Does what the options say and reports it; gives the exit code.
+pub fn run(options: &Options) -> u8 {
+    let done = perform(options).unwrap_or_else(|failure| {
+        let mut output = Output::default();
+        output.fail(failure);
+        output
+    });
+    report(&done.out, &done.err.join("\n"), done.code)
+}
+
+fn perform(options: &Options) -> Result<Output, Failure> {
+    let find = || place::find(options.run.as_deref());
+    let look = show::Look { json: options.json, colour: colour(), config: &options.config };
+    match &options.verb {
+        Verb::List { services } => show::list(find(), services, &look),
+        Verb::Status { services } => show::status(find(), services, &look),
+        Verb::Command { services, verb, patience } => {
+            let place = find()?;
+            let services = names::select(&place.services(), services, names::Scope::AllButCmd)?;
+            let orders: Vec<_> = services.into_iter().map(|name| (place::Target::Service(name), *verb)).collect();
+            Ok(command::carry_out(&place, &orders, *patience, options.json))
+        }
+        Verb::Signal { words, default, patience } => {
+            let place = find()?;
+            let mut orders = Vec::new();
+            for (services, signal) in names::signals(words, *default)? {
+                let services = names::select(&place.services(), &services, names::Scope::AllButCmd)?;
+                let order = |name| (place::Target::Service(name), control::Verb::Signal(signal));
+                orders.extend(services.into_iter().map(order));
+            }
+            Ok(command::carry_out(&place, &orders, *patience, options.json))
+        }
+        Verb::Wait { services, until, timeout } => {
+            let place = find()?;
+            let services = names::select(&place.services(), services, names::Scope::Everything)?;
+            wait::for_all(&place, &services, *until, *timeout, options.json)
+        }
+        Verb::Shutdown { patience } => {
+            let orders = [(place::Target::Init, control::Verb::Shutdown)];
+            Ok(command::carry_out(&find()?, &orders, *patience, options.json))
+        }
+        Verb::Check { grace } => Ok(configuration::check(&options.config, *grace, options.json)),
+    }
+}
+
+/// Writes what there is to say, each stream at once, and gives back the code. Whoever closes
+/// standard output early has seen enough, which is no error; any other failure to write is.
+pub fn report(out: &str, err: &str, code: u8) -> u8 {
+    if !err.is_empty() {
+        // If that fails there is nobody left to tell.
+        let _nobody = io::stderr().write_all(format!("{}\n", err.trim_end()).as_bytes());
+    }
+    let written = if out.is_empty() { Ok(()) } else { io::stdout().lock().write_all(out.as_bytes()) };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && code == exit::OK => {
+            report("", &format!("zei-ctl: can't write to standard output: {error}"), exit::SYSTEM)
+        }
+        _ => code,
+    }
+}
+
+/// Colour only for people who look at it and do not mind (<https://no-color.org>).
+fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Reads a length of time: `500ms`, `1m 30s` (humantime's grammar), or a bare number of seconds.
+pub fn duration(text: &str) -> Result<Span, String> {
+    let length = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 5s, 2m or 1h"))?,
+    };
+    Ok(Span(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// One line of JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    // Plain structs of strings and numbers can't fail to be written.
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn durations_are_humantimes_or_bare_seconds() {
+        for (text, span) in [("0", 0), ("5", 5000), ("500ms", 500), ("1m30s", 90_000), ("1h", 3_600_000)] {
+            assert_eq!(duration(text), Ok(Span(span)), "{text}");
+        }
+        for text in ["", "-1", "fast", "5 parsecs"] {
+            assert!(duration(text).unwrap_err().contains("write 500ms"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_failures_code_is_the_programs() {
+        let mut output = Output::default();
+        output.fail(Failure::new(exit::NOT_TRUE, "one"));
+        output.fail(Failure::new(exit::SYSTEM, "two"));
+        assert_eq!(
+            (output.code, output.err),
+            (exit::NOT_TRUE, vec!["zei-ctl: one".to_string(), "zei-ctl: two".to_string()])
+        );
+    }
+}

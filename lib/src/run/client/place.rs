@@ -1,0 +1,257 @@
+//! The run directory of a live zei, as a client sees it.
+//!
+//! Owns: finding it, and every open of a file in it. Must never: make or change anything there.
+
+use super::Failure;
+use super::names::Known;
+use crate::exit;
+use crate::name::ServiceName;
+use crate::paths::{self, Candidate, Seeker};
+use crate::protocol::status::{self, Status};
+use crate::sys::lock;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sched::sched_yield;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use std::fs;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// So many reads of a status that is being written; one write takes about a microsecond.
+const TORN_READS: usize = 1000;
+
+/// Whom a command is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// zei-init itself.
+    Init,
+    /// A service.
+    Service(ServiceName),
+}
+
+impl Target {
+    /// The path of one of its files, relative to the run directory.
+    pub(crate) fn file(&self, file: &str) -> String {
+        match self {
+            Target::Init => format!("{}/{file}", paths::INIT),
+            Target::Service(name) => format!("{}/{name}/{file}", paths::SERVICES),
+        }
+    }
+
+    /// How messages call it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Target::Init => "zei",
+            Target::Service(name) => name.as_str(),
+        }
+    }
+}
+
+/// The run directory of a zei that was alive when it was found.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    dir: OwnedFd,
+    owner: u32,
+}
+
+/// Finds the run directory: `given` alone, or the first of the usual places with a live zei.
+pub(crate) fn find(given: Option<&Path>) -> Result<Place, Failure> {
+    if let Some(path) = given {
+        let candidate = Candidate { path: path.to_path_buf(), shared: false };
+        return examine(&candidate, None)
+            .map_err(|why| Failure::new(exit::NO_ZEI, format!("zei is not running in {} ({why})", path.display())));
+    }
+    search(&usual(), &owners())
+}
+
+pub(super) fn search(candidates: &[Candidate], owners: &[u32]) -> Result<Place, Failure> {
+    let mut tried = Vec::new();
+    for candidate in candidates {
+        match examine(candidate, Some(owners)) {
+            Ok(place) => return Ok(place),
+            Err(why) => tried.push(format!("{} ({why})", candidate.path.display())),
+        }
+    }
+    let message = format!("zei is not running; looked in {}; name another place with --run", tried.join(", "));
+    Err(Failure::new(exit::NO_ZEI, message))
+}
+
+/// The places for this user, then those for the user that PID 1 runs as.
+fn usual() -> Vec<Candidate> {
+    let [named, runtime] = [paths::RUN_VARIABLE, "XDG_RUNTIME_DIR"].map(|key| std::env::var_os(key).map(PathBuf::from));
+    let pid_namespace = fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino());
+    let mut list: Vec<Candidate> = Vec::new();
+    for uid in [Some(nix::unistd::geteuid().as_raw()), pid_1()].into_iter().flatten() {
+        let seeker = Seeker { named: named.as_deref(), runtime: runtime.as_deref(), uid, pid_namespace };
+        for candidate in paths::candidates(&seeker) {
+            if !list.contains(&candidate) {
+                list.push(candidate);
+            }
+        }
+    }
+    list
+}
+
+/// Who may own a run directory that is found, not given: this user, the user that PID 1 runs as, root.
+fn owners() -> Vec<u32> {
+    let mut list = vec![nix::unistd::geteuid().as_raw()];
+    for uid in [pid_1().unwrap_or(0), 0] {
+        if !list.contains(&uid) {
+            list.push(uid);
+        }
+    }
+    list
+}
+
+fn pid_1() -> Option<u32> {
+    fs::metadata("/proc/1").ok().map(|process| process.uid())
+}
+
+/// Opens a candidate if a live zei holds it; else says why not. `owners`: who may own it, and then it may be
+/// no symbolic link either.
+fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, String> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let flags = if owners.is_some() { flags | OFlag::O_NOFOLLOW } else { flags };
+    let dir = openat(AT_FDCWD, &candidate.path, flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::ENOENT => "not there".to_string(),
+        Errno::ENOTDIR | Errno::ELOOP => "no directory of its own".to_string(),
+        errno => errno.desc().to_string(),
+    })?;
+    let stat = fstat(&dir).map_err(|errno| errno.desc().to_string())?;
+    if owners.is_some_and(|owners| !owners.contains(&stat.st_uid)) {
+        return Err(format!("belongs to another user, {}", stat.st_uid));
+    }
+    if owners.is_some() && candidate.shared && stat.st_mode & 0o022 != 0 {
+        return Err("others may write to it".to_string());
+    }
+    let place = Place { path: candidate.path.clone(), dir, owner: stat.st_uid };
+    match place.locked() {
+        Ok(true) => Ok(place),
+        Ok(false) => Err("left over, no live zei-init holds its lock".to_string()),
+        Err(Errno::ENOENT) => Err("without a lock file".to_string()),
+        Err(errno) => Err(format!("lock file: {}", errno.desc())),
+    }
+}
+
+impl Place {
+    /// Whether zei-init still holds its lock; where that can't be told any more, it does not.
+    pub(crate) fn alive(&self) -> bool {
+        self.locked().unwrap_or(false)
+    }
+
+    fn locked(&self) -> nix::Result<bool> {
+        let lock = self.open(&Target::Init.file(paths::LOCK), OFlag::O_RDONLY)?;
+        lock::is_taken(lock)
+    }
+
+    fn open(&self, file: &str, access: OFlag) -> nix::Result<OwnedFd> {
+        openat(&self.dir, file, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    /// Opens a file for reading; `None` where there is none (yet).
+    pub(crate) fn read(&self, file: &str) -> Result<Option<File>, Failure> {
+        match self.open(file, OFlag::O_RDONLY) {
+            Ok(fd) => Ok(Some(File::from(fd))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(self.refused("read", file, errno)),
+        }
+    }
+
+    /// Opens the control FIFO for writing, having made sure that it is one and whose.
+    pub(crate) fn control(&self, target: &Target) -> Result<OwnedFd, Failure> {
+        let file = target.file(paths::CONTROL);
+        let fifo = self.open(&file, OFlag::O_WRONLY).map_err(|errno| match errno {
+            // Nobody has it open for reading, which zei-init does for life.
+            Errno::ENXIO => Failure::new(exit::NO_ZEI, format!("zei ended: nobody reads {}", self.full(&file))),
+            Errno::EACCES => Failure::new(
+                exit::SYSTEM,
+                format!(
+                    "no permission to write to {}: control is for root and for user {}, as which zei-init runs",
+                    self.full(&file),
+                    self.owner
+                ),
+            ),
+            errno => self.refused("open", &file, errno),
+        })?;
+        let stat = fstat(&fifo).map_err(|errno| self.refused("examine", &file, errno))?;
+        if kind(&stat) != SFlag::S_IFIFO || ![0, self.owner].contains(&stat.st_uid) {
+            let message = format!("{} is not zei's FIFO; nothing was sent", self.full(&file));
+            return Err(Failure::new(exit::SYSTEM, message));
+        }
+        Ok(fifo)
+    }
+
+    /// Reads a service's status; `None` where there is none yet.
+    pub(crate) fn status(&self, name: &ServiceName) -> Result<Option<Status>, Failure> {
+        let path = Target::Service(*name).file(paths::STATUS);
+        let Some(file) = self.read(&path)? else { return Ok(None) };
+        let mut bytes = [0; status::MAX];
+        for _ in 0..TORN_READS {
+            let length = file.read_at(&mut bytes, 0).map_err(|error| self.refused("read", &path, errno(&error)))?;
+            match Status::decode(bytes.get(..length).unwrap_or_default()) {
+                Some(status) => return Ok(Some(status)),
+                // Made and not yet written.
+                None if length == 0 => return Ok(None),
+                None => drop(sched_yield()),
+            }
+        }
+        let message = format!("{} is no status that this version knows", self.full(&path));
+        Err(Failure::new(exit::SYSTEM, message))
+    }
+
+    /// What services there are.
+    pub(crate) fn services(&self) -> Known<'_> {
+        Known {
+            has: Box::new(|name| {
+                let file = format!("{}/{name}", paths::SERVICES);
+                self.open(&file, OFlag::O_PATH | OFlag::O_DIRECTORY).is_ok()
+            }),
+            all: Box::new(|| self.names()),
+        }
+    }
+
+    fn names(&self) -> Result<Vec<ServiceName>, Failure> {
+        let refused = |error: std::io::Error| self.refused("list", paths::SERVICES, errno(&error));
+        let entries = match fs::read_dir(self.path.join(paths::SERVICES)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(refused)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(refused)?;
+            names.extend(entry.file_name().to_str().and_then(|name| ServiceName::parse(name).ok()));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// A descriptor that has POLLERR as soon as zei-init is gone; `None` where this user may have none.
+    pub(crate) fn sentinel(&self) -> Option<OwnedFd> {
+        self.control(&Target::Init).ok()
+    }
+
+    /// The directory, to open relative paths from.
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// A file's whole path, for messages.
+    pub(crate) fn full(&self, file: &str) -> String {
+        self.path.join(file).display().to_string()
+    }
+
+    pub(crate) fn refused(&self, verb: &str, file: &str, errno: Errno) -> Failure {
+        Failure::new(exit::SYSTEM, format!("can't {verb} {}: {}", self.full(file), errno.desc()))
+    }
+}
+
+pub(crate) fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}

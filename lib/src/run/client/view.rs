@@ -1,0 +1,267 @@
+//! How services look: as a table, in detail, as JSON.
+//!
+//! Owns: columns, colours, and the JSON keys. Must never: read a file or a clock.
+
+use super::json;
+use crate::exit::Exit;
+use crate::model::time::{Span, Time};
+use crate::name::ServiceName;
+use crate::protocol::status::{State, Status};
+use crate::signal;
+use serde::Serialize;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A service and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The service.
+    pub(crate) name: ServiceName,
+    /// `None`: zei is not running, or the service has no status yet.
+    pub(crate) status: Option<Status>,
+}
+
+impl Row {
+    fn state(&self) -> &'static str {
+        self.status.as_ref().map_or("-", |status| status.state.word())
+    }
+
+    /// How long its process has been there.
+    fn uptime(&self, now: Time) -> Option<Span> {
+        let status = self.status.as_ref().filter(|status| status.pid.is_some())?;
+        Some(now.since(Time(status.since)))
+    }
+}
+
+/// NAME STATUS PID RESTARTS UPTIME.
+pub(crate) fn table(rows: &[Row], now: Time, colour: bool) -> String {
+    let mut text = String::new();
+    let name_width = rows.iter().map(|row| row.name.as_str().len()).max().unwrap_or(0).max(4);
+    let state_width = rows.iter().map(|row| row.state().len()).max().unwrap_or(0).max(6);
+    text += &format!("{:name_width$}  {:state_width$}  {:>7}  {:>8}  UPTIME\n", "NAME", "STATUS", "PID", "RESTARTS");
+    for row in rows {
+        let pid = row.status.as_ref().and_then(|status| status.pid);
+        let pid = pid.map_or_else(|| "-".to_string(), |pid| pid.to_string());
+        let restarts = row.status.as_ref().map_or_else(|| "-".to_string(), |status| status.restarts.to_string());
+        let uptime = row.uptime(now).map_or_else(|| "-".to_string(), length);
+        let state = painted(row, format!("{:state_width$}", row.state()), colour);
+        text += &format!("{:name_width$}  {state}  {pid:>7}  {restarts:>8}  {uptime}\n", row.name);
+    }
+    text
+}
+
+/// A block of lines for each service, the first `NAME: STATE`.
+pub(crate) fn details(rows: &[Row], now: Time, colour: bool) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let state = painted(row, row.state().to_string(), colour);
+        text += &format!("{}: {state}\n", row.name);
+        let Some(status) = &row.status else { continue };
+        let mut line = |key: &str, value: String| text += &format!("  {key:<11} {value}\n");
+        if !status.reason.as_str().is_empty() {
+            line("reason", status.reason.to_string());
+        }
+        line("since", format!("{} ({})", wall(status.since_wall), length(now.since(Time(status.since)))));
+        line("wanted", if status.want { "up" } else { "down" }.to_string());
+        if let Some(pid) = status.pid {
+            line("pid", pid.to_string());
+        }
+        line("restarts", format!("{} (started {} times)", status.restarts, status.run));
+        if let Some(exit) = status.exit {
+            line("last end", exit.to_string());
+        }
+        if let Some(next) = status.next {
+            line("next run", format!("in {}", length(Time(next).since(now))));
+        }
+        if let Some(deadline) = status.deadline {
+            line("killed", format!("in {}", length(Time(deadline).since(now))));
+        }
+        line("supervisor", status.supervisor.to_string());
+    }
+    text
+}
+
+/// The same keys as the status file's, where they have the same meaning.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    /// `null` where nothing is known.
+    state: Option<&'a str>,
+    reason: Option<&'a str>,
+    pid: Option<u32>,
+    want: Option<&'a str>,
+    ready: bool,
+    health: Option<&'a str>,
+    restarts: Option<u32>,
+    /// How many processes were started so far.
+    run: Option<u32>,
+    /// The exit code of the last process that ended by itself.
+    exit: Option<u8>,
+    /// Or the name of the signal that ended it.
+    signal: Option<String>,
+    /// Milliseconds since 1970.
+    since_wall: Option<u64>,
+    /// Milliseconds since the state began.
+    since_ms: Option<u64>,
+    /// The same where there is a process.
+    uptime_ms: Option<u64>,
+    /// Milliseconds until the next run.
+    next_ms: Option<u64>,
+    /// Milliseconds until a stop becomes a kill.
+    deadline_ms: Option<u64>,
+    supervisor: Option<u32>,
+}
+
+/// One array, in one line.
+pub(crate) fn array(rows: &[Row], now: Time) -> String {
+    json(&rows.iter().map(|row| entry(row, now)).collect::<Vec<_>>())
+}
+
+fn entry(row: &Row, now: Time) -> Entry<'_> {
+    let status = row.status.as_ref();
+    Entry {
+        name: row.name.as_str(),
+        state: status.map(|status| status.state.word()),
+        reason: status.map(|status| status.reason.as_str()),
+        pid: status.and_then(|status| status.pid),
+        want: status.map(|status| if status.want { "up" } else { "down" }),
+        ready: status.is_some_and(|status| status.state == State::Running),
+        health: status.map(|_| "none"),
+        restarts: status.map(|status| status.restarts),
+        run: status.map(|status| status.run),
+        exit: status.and_then(|status| match status.exit? {
+            Exit::Code(code) => Some(code),
+            Exit::Signal(_) => None,
+        }),
+        signal: status.and_then(|status| match status.exit? {
+            Exit::Signal(number) => Some(signal::Name(number).to_string()),
+            Exit::Code(_) => None,
+        }),
+        since_wall: status.map(|status| status.since_wall),
+        since_ms: status.map(|status| now.since(Time(status.since)).0),
+        uptime_ms: row.uptime(now).map(|span| span.0),
+        next_ms: status.and_then(|status| Some(Time(status.next?).since(now).0)),
+        deadline_ms: status.and_then(|status| Some(Time(status.deadline?).since(now).0)),
+        supervisor: status.map(|status| status.supervisor),
+    }
+}
+
+/// Green is well, red is not, yellow is on its way; no colour for what rests.
+fn painted(row: &Row, text: String, colour: bool) -> String {
+    let code = match row.status.as_ref().map(|status| status.state) {
+        Some(State::Running) => "32",
+        Some(State::Failed) => "31",
+        Some(State::Waiting | State::Starting | State::Stopping | State::RestartPending) => "33",
+        Some(State::Scheduled | State::Stopped | State::Completed) | None => return text,
+    };
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
+}
+
+/// The two largest units: `2d3h`, `3m2s`, `420ms`.
+fn length(span: Span) -> String {
+    let units = [86_400_000, 3_600_000, 60_000, 1000, 1];
+    let smallest = units.iter().position(|unit| span.0 >= *unit).and_then(|first| units.get(first + 1)).unwrap_or(&1);
+    // Nobody needs the milliseconds of a second.
+    let smallest = if span.0 >= 1000 { (*smallest).max(1000) } else { *smallest };
+    Span(span.0 - span.0 % smallest).to_string()
+}
+
+/// A point in time as RFC 3339 has it, in UTC.
+fn wall(milliseconds: u64) -> String {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(milliseconds))
+        .filter(|_| milliseconds < 253_402_300_800_000)
+        .map_or_else(|| "?".to_string(), |time| humantime::format_rfc3339_seconds(time).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake;
+    use super::*;
+    use crate::text::Text;
+
+    fn rows() -> Vec<Row> {
+        let of = |name: &str, change: &dyn Fn(&mut Status)| {
+            let mut status = fake::status(name);
+            change(&mut status);
+            Row { name: status.name, status: Some(status) }
+        };
+        vec![
+            of("db", &|status| {
+                status.state = State::Failed;
+                status.reason = Text::from("exit:3");
+                (status.pid, status.restarts, status.exit) = (None, 5, Some(Exit::Code(3)));
+            }),
+            of("web", &|status| status.exit = Some(Exit::Signal(signal::TERM))),
+            Row { name: ServiceName::parse("a-new-one").unwrap(), status: None },
+        ]
+    }
+
+    // The fake status began its state at 1000.
+    const NOW: Time = Time(184_000);
+
+    #[test]
+    fn the_table_has_one_line_a_service_and_five_columns() {
+        let expected = "\
+NAME       STATUS       PID  RESTARTS  UPTIME
+db         failed         -         5  -
+web        running     4711         0  3m3s
+a-new-one  -              -         -  -
+";
+        assert_eq!(table(&rows(), NOW, false), expected);
+        for line in expected.lines() {
+            assert_eq!(line.split_whitespace().count(), 5, "{line}");
+        }
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_colour() {
+        let coloured = table(&rows(), NOW, true);
+        assert!(coloured.contains("\x1b[31mfailed \x1b[0m") && coloured.contains("\x1b[32mrunning\x1b[0m"));
+        let plain = ["\x1b[31m", "\x1b[32m", "\x1b[0m"].iter().fold(coloured, |text, code| text.replace(code, ""));
+        assert_eq!(plain, table(&rows(), NOW, false));
+    }
+
+    #[test]
+    fn the_details_say_all_that_is_known() {
+        let expected = "\
+db: failed
+  reason      exit:3
+  since       2023-11-14T22:13:20Z (3m3s)
+  wanted      up
+  restarts    5 (started 1 times)
+  last end    exit code 3
+  supervisor  12
+web: running
+  since       2023-11-14T22:13:20Z (3m3s)
+  wanted      up
+  pid         4711
+  restarts    0 (started 1 times)
+  last end    signal TERM
+  supervisor  12
+a-new-one: -
+";
+        assert_eq!(details(&rows(), NOW, false), expected);
+    }
+
+    #[test]
+    fn json_is_one_array_with_an_object_a_service() {
+        let read: serde_json::Value = serde_json::from_str(&array(&rows(), NOW)).unwrap();
+        assert_eq!(read.as_array().unwrap().len(), 3);
+        assert_eq!(
+            (&read[0]["state"], &read[0]["exit"], &read[0]["pid"]),
+            (&"failed".into(), &3.into(), &None::<u8>.into())
+        );
+        assert_eq!((&read[1]["signal"], &read[1]["uptime_ms"]), (&"TERM".into(), &183_000.into()));
+        assert_eq!((&read[2]["name"], &read[2]["state"]), (&"a-new-one".into(), &None::<u8>.into()));
+    }
+
+    #[test]
+    fn lengths_show_their_two_largest_units() {
+        for (span, text) in
+            [(0, "0s"), (420, "420ms"), (1999, "1s"), (61_500, "1m1s"), (3_601_000, "1h"), (90_061_001, "1d1h")]
+        {
+            assert_eq!(length(Span(span)), text);
+        }
+        assert_eq!(wall(u64::MAX), "?");
+    }
+}

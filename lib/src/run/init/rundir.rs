@@ -1,0 +1,196 @@
+//! The run directory: found or made, locked, cleared of what an earlier zei-init left.
+//!
+//! Owns: the ladder of places and what makes one fit. Must never: follow a symbolic link, use what
+//! belongs to somebody else, or clear a directory that a live zei-init has locked.
+
+use crate::name::ServiceName;
+use crate::paths::{self, Candidate, Seeker};
+use crate::protocol::status;
+use crate::sys::{lock, raw};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat, umask};
+use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// A supervisor of a zei-init that is gone has so long to stop its service.
+const LEFTOVER_GRACE_MS: u16 = 30_000;
+/// What a control FIFO holds: one page, as FIFOs beyond some thousands of pages are held against the user.
+const FIFO_SIZE: i32 = 4096;
+
+/// The run directory of this zei-init.
+#[derive(Debug)]
+pub struct RunDir {
+    /// Itself.
+    pub directory: OwnedFd,
+    /// The directory of all services' directories.
+    pub services: OwnedFd,
+    /// zei-init's control FIFO.
+    pub control: OwnedFd,
+    _lock: OwnedFd,
+}
+
+/// Why there is no run directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// A live zei-init has locked this one.
+    Taken(PathBuf),
+    /// Each place, and what is wrong with it.
+    Nowhere(Vec<(PathBuf, &'static str)>),
+}
+
+/// Makes the run directory in the first place that allows it, and one for each of these services, with
+/// its control FIFO (or the reason why there is none).
+pub fn make(services: &[ServiceName]) -> Result<(RunDir, Vec<Result<OwnedFd, Errno>>), Refusal> {
+    // The modes below are meant as they are written.
+    let mask = umask(Mode::empty());
+    let made = make_unmasked().map(|run_dir| {
+        let controls = services.iter().map(|name| run_dir.make_service(*name)).collect();
+        (run_dir, controls)
+    });
+    umask(mask);
+    made
+}
+
+fn make_unmasked() -> Result<RunDir, Refusal> {
+    let named = std::env::var_os(paths::RUN_VARIABLE).map(PathBuf::from);
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let namespace = std::fs::metadata("/proc/self/ns/pid").ok();
+    let seeker = Seeker {
+        named: named.as_deref(),
+        runtime: runtime.as_deref(),
+        uid: geteuid().as_raw(),
+        pid_namespace: namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace)),
+    };
+    let mut tried = Vec::new();
+    for candidate in paths::candidates(&seeker) {
+        match try_place(&candidate) {
+            Ok(directory) => return Ok(directory),
+            // Whoever names a place means it; the default one may belong to another zei.
+            Err(Errno::EAGAIN) => return Err(Refusal::Taken(candidate.path)),
+            Err(errno) => tried.push((candidate.path, errno.desc())),
+        }
+    }
+    Err(Refusal::Nowhere(tried))
+}
+
+fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
+    let private = candidate.shared || !geteuid().is_root();
+    let mode = Mode::from_bits_truncate(if private { 0o700 } else { 0o755 });
+    let directory = open_own(&candidate.path, mode)?;
+    let init = make_directory(&directory, paths::INIT)?;
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
+    lock::take(&lock)?;
+    // From here on everything in it is this zei-init's own, or an earlier one's.
+    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT] {
+        remove(&init, name)?;
+    }
+    let control = make_fifo(&init, paths::CONTROL)?;
+    if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
+        clear(&services)?;
+    }
+    let services = make_directory(&directory, paths::SERVICES)?;
+    Ok(RunDir { directory, services, control, _lock: lock })
+}
+
+fn directory_flags() -> OFlag {
+    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+}
+
+/// Opens or makes the run directory itself; it must be this user's, with nobody else writing to it.
+fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
+    match mkdir(path, mode) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let directory = open(path, directory_flags(), Mode::empty())?;
+    let stat = fstat(&directory)?;
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(Errno::EPERM);
+    }
+    // The directory may be an old one.
+    fchmod(&directory, mode)?;
+    Ok(directory)
+}
+
+fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    let mode = Mode::from_bits_truncate(0o755);
+    match mkdirat(parent, name, mode) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    openat(parent, name, directory_flags(), Mode::empty())
+}
+
+/// A FIFO for control lines, open for both directions, so that no writer ever finds nobody.
+fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    mkfifoat(parent, name, Mode::from_bits_truncate(0o600))?;
+    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fifo = openat(parent, name, flags, Mode::empty())?;
+    let _larger_is_fine = fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(FIFO_SIZE));
+    Ok(fifo)
+}
+
+impl RunDir {
+    fn make_service(&self, name: ServiceName) -> Result<OwnedFd, Errno> {
+        make_fifo(&make_directory(&self.services, name.as_str())?, paths::CONTROL)
+    }
+}
+
+fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
+    match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Removes the services' directories of an earlier zei-init, each once its supervisor is gone.
+fn clear(services: &OwnedFd) -> Result<(), Errno> {
+    for name in names(services)? {
+        let open = || openat(services, name.as_c_str(), directory_flags(), Mode::empty());
+        if let Ok(service) = open() {
+            outlive(service);
+        }
+        if let Ok(service) = open() {
+            for file in names(&service)? {
+                unlinkat(&service, file.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+            }
+        }
+        let stat = fstatat(services, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
+        let how = if is_directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
+        unlinkat(services, name.as_c_str(), how)?;
+    }
+    Ok(())
+}
+
+fn names(directory: &OwnedFd) -> Result<Vec<std::ffi::CString>, Errno> {
+    let mut listing = nix::dir::Dir::openat(directory, ".", directory_flags(), Mode::empty())?;
+    let names = listing.iter().filter_map(Result::ok).map(|entry| entry.file_name().to_owned());
+    Ok(names.filter(|name| name.as_c_str() != c"." && name.as_c_str() != c"..").collect())
+}
+
+/// A supervisor whose zei-init is gone stops its service and leaves; this one must not start beside it.
+fn outlive(service: OwnedFd) {
+    let Err((service, _)) = Flock::lock(service, FlockArg::LockExclusiveNonblock) else { return };
+    if let Some(supervisor) = supervisor(&service)
+        && let Ok(descriptor) = raw::pidfd_open(supervisor)
+    {
+        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS)) == Ok(0) {
+            let _may_be_gone = raw::pidfd_send(descriptor.as_fd(), crate::signal::KILL);
+            let _waited = poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS));
+        }
+    }
+}
+
+fn supervisor(service: &OwnedFd) -> Option<u32> {
+    let file =
+        openat(service, paths::STATUS, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let mut content = [0; status::MAX];
+    let length = nix::unistd::read(&file, &mut content).ok()?;
+    Some(status::Status::decode(content.get(..length)?)?.supervisor)
+}

@@ -1,0 +1,40 @@
+//! The container's own streams: who gets the terminal, and that services may open /dev/stdout.
+
+use crate::model::spec::{Config, Input};
+use crate::signal::{self, Set};
+use crate::sys::raw;
+use crate::sys::signals::Signals;
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
+use nix::unistd::{Pid, getsid, isatty};
+
+/// Gives the terminal up where `cmd` is to take it: a session can have it only once.
+pub fn hand_over(config: &Config) {
+    let wanted = config.services.iter().any(|service| service.stdin == Input::Inherit);
+    let leads = getsid(None).is_ok_and(|session| session == Pid::this());
+    if !wanted || !leads || isatty(raw::standard(0)) != Ok(true) {
+        return;
+    }
+    // Its former foreground group, which is this process, is told by HUP and CONT (tty_ioctl(4)):
+    // they are caught and dropped here, so that they are not taken for somebody's signals.
+    if let Ok(told) = Signals::take(Set::of(&[signal::HUP, signal::CONT]))
+        && raw::give_up_terminal(raw::standard(0)).is_ok()
+    {
+        while told.next().is_some() {}
+    }
+}
+
+/// A pipe of root's can't be opened anew by a service under another user, which programs do that log
+/// to /dev/stdout; so everyone may write to it (not read).
+pub fn open_to_services(config: &Config) {
+    let own = nix::unistd::geteuid().as_raw();
+    let others =
+        config.services.iter().any(|service| service.identity.as_ref().is_some_and(|identity| identity.uid != own));
+    for number in [1, 2] {
+        let stream = raw::standard(number);
+        let is_pipe = fstat(stream)
+            .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFIFO);
+        if others && is_pipe {
+            let _not_ours = fchmod(stream, Mode::from_bits_truncate(0o622));
+        }
+    }
+}

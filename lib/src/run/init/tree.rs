@@ -1,0 +1,406 @@
+//! The loop of zei-init: signals, reports, control lines and deadlines become events of the tree; its
+//! effects become system calls.
+//!
+//! Must never: wait for anything but its own poll, or decide (that is `model::init`).
+
+use super::rundir::RunDir;
+use super::shared::{self, Shared};
+use super::{PROGRAM, terminal};
+use crate::exit;
+use crate::model::init::{Effect, Event, Tree};
+use crate::model::record::Order;
+use crate::model::service::{Phase, Service};
+use crate::model::spec::Config;
+use crate::model::time::Span;
+use crate::name::ServiceName;
+use crate::paths;
+use crate::protocol::control::{self, Ack, Lines, Progress, Verb};
+use crate::protocol::status::{InitState, InitStatus};
+use crate::run::acks::Acks;
+use crate::run::place::Place;
+use crate::signal::{self, Set};
+use crate::sys::ledger::CONTROL;
+use crate::sys::process::{self, Children};
+use crate::sys::raw::{self, Strings};
+use crate::sys::signals::Signals;
+use crate::sys::spawn::{self, Session, Spawn, Stream};
+use crate::sys::{clock, say};
+use crate::text::{self, Text};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::Mode;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A tree that runs.
+#[derive(Debug)]
+pub struct Running {
+    tree: Tree,
+    names: Vec<ServiceName>,
+    forward: Vec<Set>,
+    command: Option<usize>,
+    supervisor: CString,
+    shared: Shared,
+    run_dir: Option<RunDir>,
+    place: Option<Place>,
+    acks: Acks,
+    lines: Lines,
+    controls: Vec<Option<OwnedFd>>,
+    null: OwnedFd,
+    signals: Signals,
+    /// Dispositions that zei-init was started with, and services don't get.
+    defaults: Set,
+    /// The supervisors by their pids, and the pids by the services' indices.
+    supervisors: HashMap<u32, usize>,
+    pids: Vec<Option<u32>>,
+    boot: u64,
+    seq: u64,
+}
+
+/// Makes room for three descriptors a service. Returns the limit as it was, which services get.
+pub fn raise_descriptor_limit(services: usize) -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let needed = u64::try_from(services).unwrap_or(u64::MAX).saturating_mul(3).saturating_add(64);
+    if soft >= needed || soft >= hard {
+        return None;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard).ok()?;
+    Some((soft, hard))
+}
+
+impl Running {
+    /// Everything is ready to start; from here on signals are taken.
+    pub fn begin(
+        config: &Config,
+        tree: Tree,
+        supervisor: CString,
+        shared: Shared,
+        run_dir: Option<RunDir>,
+        controls: Vec<Option<OwnedFd>>,
+    ) -> Result<Running, (&'static str, Errno)> {
+        let defaults = raw::ignored();
+        terminal::hand_over(config);
+        terminal::open_to_services(config);
+        let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
+        let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
+        let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
+        Ok(Running {
+            names: config.services.iter().map(|service| service.name).collect(),
+            forward: config.services.iter().map(|service| service.forward_signals).collect(),
+            command: config.services.iter().position(|service| service.name == ServiceName::CMD),
+            pids: vec![None; config.services.len()],
+            tree,
+            supervisor,
+            shared,
+            run_dir,
+            place,
+            acks: Acks::default(),
+            lines: Lines::default(),
+            controls,
+            null: null.map_err(|errno| ("open /dev/null", errno))?,
+            signals,
+            defaults,
+            supervisors: HashMap::new(),
+            boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
+            seq: 0,
+        })
+    }
+
+    /// Runs the tree; returns the container's exit code.
+    pub fn live(&mut self) -> u8 {
+        self.publish();
+        let mut end = self.feed(Event::Timer);
+        loop {
+            if let Some(code) = end {
+                self.publish();
+                return code;
+            }
+            self.wait();
+            end = self.take_all();
+        }
+    }
+
+    fn wait(&self) {
+        let timeout = match self.tree.deadline() {
+            None => PollTimeout::NONE,
+            Some(deadline) => {
+                let left = deadline.since(clock::now()).0;
+                i32::try_from(left).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let control = self.run_dir.as_ref().map_or(self.signals.as_fd(), |run_dir| run_dir.control.as_fd());
+        let mut polled = [self.signals.as_fd(), self.shared.reports.as_fd(), control]
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        let _interrupted = poll(&mut polled, timeout);
+    }
+
+    /// Everything that has happened, until the tree has ended.
+    fn take_all(&mut self) -> Option<u8> {
+        let mut events = VecDeque::new();
+        self.take_signals(&mut events);
+        self.take_reports(&mut events);
+        self.take_lines(&mut events);
+        if self.tree.deadline().is_some_and(|deadline| clock::now() >= deadline) {
+            events.push_back(Event::Timer);
+        }
+        events.into_iter().find_map(|event| self.feed(event))
+    }
+
+    fn take_signals(&mut self, events: &mut VecDeque<Event>) {
+        let mut ended = false;
+        while let Some((number, _)) = self.signals.next() {
+            match number {
+                signal::CHLD => ended = true,
+                // Of the processes that are stopped or of the terminal; they are for nobody.
+                _ => events.push_back(Event::Signal(number)),
+            }
+        }
+        if ended {
+            self.reap(events);
+        }
+    }
+
+    /// Supervisors by their pids; everything else is an orphan that only needed somebody to reap it.
+    fn reap(&mut self, events: &mut VecDeque<Event>) {
+        loop {
+            match process::look() {
+                Children::Ended(pid, exit) => {
+                    process::reap(pid);
+                    let Some(index) = self.supervisors.remove(&pid) else { continue };
+                    if let Some(slot) = self.pids.get_mut(index) {
+                        *slot = None;
+                    }
+                    if let Some(record) = self.shared.ledger.read(index) {
+                        events.push_back(Event::Changed(index, record.service));
+                    }
+                    let clean = exit == exit::Exit::Code(0);
+                    if !clean {
+                        self.say(format_args!("zei-supervise {} ended by {exit}; replacing it", self.name(index)));
+                    }
+                    events.push_back(Event::SupervisorEnded { index, clean });
+                }
+                Children::Alive => return,
+                Children::None => return events.push_back(Event::Empty),
+            }
+        }
+    }
+
+    fn take_reports(&mut self, events: &mut VecDeque<Event>) {
+        let mut buffer = [0; 4096];
+        let Ok(length) = nix::unistd::read(&self.shared.reports, &mut buffer) else { return };
+        let reports = buffer.get(..length).unwrap_or_default().chunks_exact(4);
+        let indices = reports.filter_map(|report| usize::try_from(u32::from_le_bytes(report.try_into().ok()?)).ok());
+        // A full buffer may mean that the pipe was full, and reports are missing.
+        let all = (length == buffer.len()).then_some(0..self.names.len());
+        for index in indices.chain(all.into_iter().flatten()) {
+            if let Some(record) = self.shared.ledger.read(index) {
+                events.push_back(Event::Changed(index, record.service));
+            }
+        }
+    }
+
+    fn take_lines(&mut self, events: &mut VecDeque<Event>) {
+        let mut buffer = [0; 4096];
+        let Some(run_dir) = &self.run_dir else { return };
+        let Ok(length) = nix::unistd::read(&run_dir.control, &mut buffer) else { return };
+        let mut lines = core::mem::take(&mut self.lines);
+        lines.feed(buffer.get(..length).unwrap_or_default(), |line| {
+            let request = line.map_err(|reject| (None, reject)).and_then(control::parse);
+            match request {
+                Ok(request) if request.verb == Verb::Shutdown => {
+                    // It is done when this process is gone, which nobody can be told then.
+                    let accepted = Progress::Accepted { verb: Verb::Shutdown, run: 0, merged: false };
+                    self.answer(request.token, accepted, Text::new());
+                    events.push_back(Event::Shutdown);
+                }
+                Ok(request) => {
+                    let text = Text::from("zei-init's own verb is shutdown");
+                    self.answer(request.token, Progress::Failed(exit::CONFIG), text);
+                }
+                Err((None, reject)) => self.say(format_args!("control: line dropped: {reject}")),
+                Err((token, reject)) => {
+                    self.answer(token, Progress::Failed(exit::CONFIG), text::format(format_args!("{reject}")));
+                }
+            }
+        });
+        self.lines = lines;
+    }
+
+    fn answer(&mut self, token: Option<control::Token>, progress: Progress, text: Text<112>) {
+        let (Some(token), Some(place)) = (token, &self.place) else { return };
+        if !self.acks.knows(&token) {
+            let _nowhere_to_say_it = self.acks.append(place, &Ack { token, progress, at: clock::now().0, text });
+            place.ring();
+        }
+    }
+
+    /// One event and all that follows from it. Returns the code once the tree has ended.
+    fn feed(&mut self, event: Event) -> Option<u8> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let before = (self.tree.is_booting(), self.tree.is_stopping());
+            for effect in self.tree.step(event, clock::now()) {
+                if let Effect::End(code) = effect {
+                    return Some(code);
+                }
+                events.extend(self.perform(effect));
+            }
+            if before != (self.tree.is_booting(), self.tree.is_stopping()) {
+                self.publish();
+            }
+        }
+        None
+    }
+
+    /// The only place where an effect becomes a system call.
+    fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Start(index) => return self.start(index),
+            Effect::Order(shutdown) => {
+                if let Err(errno) = self.shared.ledger.give(Order { shutdown: Some(shutdown) }) {
+                    self.say(format_args!("cannot give the order to stop: {}", errno.desc()));
+                }
+            }
+            Effect::Dismiss(index) => {
+                if let Some(pid) = self.pids.get(index).copied().flatten() {
+                    let _it_is_gone = process::signal_child(pid, signal::TERM);
+                }
+            }
+            Effect::Forward(number) => {
+                for index in 0..self.names.len() {
+                    if self.forward.get(index).is_some_and(|signals| signals.contains(number)) {
+                        self.forward(index, number);
+                    }
+                }
+            }
+            Effect::ForwardToCommand(number) => {
+                if let Some(index) = self.command {
+                    self.forward(index, number);
+                }
+            }
+            Effect::KillAll => {
+                let _none_left = process::kill_children();
+                return (process::look() == Children::None).then_some(Event::Empty);
+            }
+            Effect::Ready => self.notify_ready(),
+            Effect::Waiting(indices, span) => self.tell_waiting(&indices, span),
+            Effect::Overdue(indices) => {
+                self.say(format_args!("the time is up; killing {}", self.list(&indices)));
+            }
+            Effect::End(_) => {}
+        }
+        None
+    }
+
+    fn start(&mut self, index: usize) -> Option<Event> {
+        let name = self.name(index);
+        let arguments = shared::arguments(&self.supervisor, name, index, self.tree.is_wanted(index));
+        let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
+        let control = self.controls.get(index).and_then(Option::as_ref);
+        let made = spawn::spawn(&Spawn {
+            arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
+            environment: Strings::collect(core::iter::empty()),
+            record: None,
+            session: Session::Same,
+            streams: [stdin, Stream::Same, Stream::Same],
+            pass: control.map(|control| (control.as_fd(), CONTROL)),
+            defaults: self.defaults,
+            ignored: Set::EMPTY,
+            // Until it can take them.
+            blocked: Set(u64::MAX),
+            nofile: None,
+            // PID 1 takes everything with it; another one's supervisors must notice.
+            death_signal: (std::process::id() != 1).then_some(signal::TERM),
+            umask: None,
+            directory: None,
+            ids: None,
+            groups: &[],
+        });
+        match made {
+            Ok(pid) => {
+                self.supervisors.insert(pid, index);
+                if let Some(slot) = self.pids.get_mut(index) {
+                    *slot = Some(pid);
+                }
+                None
+            }
+            Err(failure) => {
+                let why = Errno::from_raw(failure.errno).desc();
+                self.say(format_args!(
+                    "cannot start zei-supervise {name}: cannot {}: {why}; trying again",
+                    failure.stage.text()
+                ));
+                Some(Event::NotStarted(index))
+            }
+        }
+    }
+
+    /// Only to a process that is the program already, and never to a later one of the same pid.
+    fn forward(&self, index: usize, number: u8) {
+        let running = |service: Service| matches!(service.phase, Phase::Starting | Phase::Running);
+        let record = self.shared.ledger.read(index).filter(|record| running(record.service));
+        if let Some(main) = record.and_then(|record| record.service.process) {
+            let _it_is_gone = process::signal_other(main, number);
+        }
+    }
+
+    fn name(&self, index: usize) -> ServiceName {
+        self.names.get(index).copied().unwrap_or(ServiceName::CMD)
+    }
+
+    fn list(&self, indices: &[usize]) -> String {
+        const MOST: usize = 10;
+        let names: Vec<String> = indices.iter().take(MOST).map(|index| self.name(*index).to_string()).collect();
+        let more = indices.len().saturating_sub(MOST);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", names.join(", "))
+    }
+
+    fn tell_waiting(&self, indices: &[usize], span: Span) {
+        if !indices.is_empty() {
+            self.say(format_args!("waiting for {} to stop ({} s)", self.list(indices), span.0 / 1000));
+        }
+    }
+
+    /// To an outer service manager that wants to know (sd_notify(3)).
+    fn notify_ready(&self) {
+        use std::os::unix::ffi::OsStrExt as _;
+        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+        let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
+        let _not_wanted_any_more = socket.set_nonblocking(true);
+        let sent = match path.as_bytes().strip_prefix(b"@") {
+            Some(name) => {
+                use std::os::linux::net::SocketAddrExt as _;
+                std::os::unix::net::SocketAddr::from_abstract_name(name)
+                    .and_then(|address| socket.send_to_addr(b"READY=1", &address))
+            }
+            None => socket.send_to(b"READY=1", &path),
+        };
+        if let Err(error) = sent {
+            self.say(format_args!("cannot tell NOTIFY_SOCKET {path:?} that all is up: {error}"));
+        }
+    }
+
+    fn publish(&mut self) {
+        self.seq += 1;
+        let state = match (self.tree.is_stopping(), self.tree.is_booting()) {
+            (true, _) => InitState::Stopping,
+            (false, true) => InitState::Booting,
+            (false, false) => InitState::Running,
+        };
+        let services = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services };
+        if let Some(place) = &mut self.place {
+            place.write(status.encode().as_bytes());
+            place.ring();
+        }
+    }
+
+    fn say(&self, text: core::fmt::Arguments<'_>) {
+        say::say(format_args!("{PROGRAM}"), text);
+    }
+}

@@ -414,21 +414,3 @@ fn a_kill_of_zei_init_as_pid_1_ends_the_command() {
     assert_eq!(rest, "");
     assert_eq!(running.child.wait().unwrap().signal(), Some(9));
 }
-
-#[test]
-fn the_manual_page_has_the_options_of_help_and_no_others() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../bins/zei-init/zei-init.1.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let (_, help, _) = outcome(zei_init(&["--help"]));
-    let of_help = help.lines().filter(|line| line.starts_with("  -"));
-    let of_help: Vec<_> = of_help.map(|line| line.trim().split("  ").next().unwrap()).collect();
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `-")?.split_once(" |"));
-    let rows: Vec<_> = rows.map(|(options, _)| format!("-{}", options.replace('`', ""))).collect();
-    // In the page each spelling has its value, in --help only the last one.
-    let plain = |row: &String| match row.split_once(", ") {
-        Some((short, long)) => format!("{}, {long}", short.split(' ').next().unwrap()),
-        None => row.clone(),
-    };
-    let of_page: Vec<_> = rows.iter().map(plain).filter(|row| row != "--").collect();
-    assert_eq!(of_page, of_help);
-}

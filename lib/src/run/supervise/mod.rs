@@ -266,6 +266,10 @@ impl Supervisor<'_> {
 
     /// Takes an event through `step` until nothing more follows from it.
     fn feed(&mut self, event: Event) {
+        // What comes after that is for nobody.
+        if self.leaving {
+            return;
+        }
         let before = self.service;
         let mut next = Some(event);
         while let Some(event) = next {

@@ -4,6 +4,8 @@
 // A helper of a test fails as the test does.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
+pub mod source;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, Write as _};

@@ -99,13 +99,16 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(words: &'a [&'static CStr], variable: impl Fn(&str) -> Option<OsString>) -> Parser<'a> {
         let is = |name, value: &str| variable(name).is_some_and(|found| found == value);
-        let mut single = command::Options::default();
-        single.subreaper = variable("TINI_SUBREAPER").is_some();
-        single.group = variable("TINI_KILL_PROCESS_GROUP").is_some() && !is("DUMB_INIT_SETSID", "0");
         // What is no number counts as 0, as it does with tini.
         let number = |text: OsString| text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        single.verbosity = variable("TINI_VERBOSITY").map_or(single.verbosity, number);
-        single.verbosity += if is("DUMB_INIT_DEBUG", "1") { 2 } else { 0 };
+        let defaults = command::Options::default();
+        let verbosity = variable("TINI_VERBOSITY").map_or(defaults.verbosity, number);
+        let single = command::Options {
+            subreaper: variable("TINI_SUBREAPER").is_some(),
+            group: variable("TINI_KILL_PROCESS_GROUP").is_some() && !is("DUMB_INIT_SETSID", "0"),
+            verbosity: verbosity.saturating_add(if is("DUMB_INIT_DEBUG", "1") { 2 } else { 0 }),
+            ..defaults
+        };
         let listed = variable(paths::CONFIG_VARIABLE).unwrap_or_default();
         let listed = listed.as_bytes().split(|byte| *byte == b':').filter(|path| !path.is_empty());
         let config = listed.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect();
@@ -195,7 +198,7 @@ impl<'a> Parser<'a> {
             Meaning::SingleChild => self.single.group = false,
             Meaning::Subreaper => self.single.subreaper = true,
             Meaning::Warn => self.single.warn_on_reap = true,
-            Meaning::Verbose => self.single.verbosity += 1,
+            Meaning::Verbose => self.single.verbosity = self.single.verbosity.saturating_add(1),
             Meaning::Remap => {
                 let code =
                     text.parse().map_err(|_| format!("{shown} {text}: an exit code is a number from 0 to 255"))?;

@@ -21,11 +21,10 @@ macro_rules! bare_main {
         /// Called by the C library.
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
-        pub extern "C" fn main(
-            count: core::ffi::c_int,
-            arguments: *const *const core::ffi::c_char,
-        ) -> core::ffi::c_int {
-            core::ffi::c_int::from($run($crate::sys::raw::Arguments::from_main(count, arguments)))
+        extern "C" fn main(count: core::ffi::c_int, arguments: *const *const core::ffi::c_char) -> core::ffi::c_int {
+            // SAFETY: these are what the C library passed.
+            let arguments = unsafe { $crate::sys::raw::Arguments::from_main(count, arguments) };
+            core::ffi::c_int::from($run(arguments))
         }
     };
 }
@@ -35,9 +34,10 @@ macro_rules! bare_main {
 pub struct Arguments(&'static [*const c_char]);
 
 impl Arguments {
+    /// # Safety
+    /// For [`bare_main!`] alone: the two must be what the C library passed to `main`.
     #[doc(hidden)]
-    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only bare_main! calls it, with what the C library passes")]
-    pub fn from_main(count: c_int, arguments: *const *const c_char) -> Arguments {
+    pub unsafe fn from_main(count: c_int, arguments: *const *const c_char) -> Arguments {
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: the C library passes `count` pointers that live as long as the process.
         Arguments(if arguments.is_null() { &[] } else { unsafe { core::slice::from_raw_parts(arguments, count) } })

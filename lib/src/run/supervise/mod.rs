@@ -125,20 +125,19 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let service = record.service;
-    let unknown = (service.phase == Phase::Starting && record.child != 0).then_some(record.child);
-    let left = service.process.or(unknown.map(|pid| Process { pid, start: 0 }));
-    let Some(left) = left else { return service };
-    if let Ok(descriptor) = raw::pidfd_open(left.pid)
-        && process::signal_other(left, signal::KILL).is_ok()
-    {
-        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-        let _waited = poll(&mut gone, PollTimeout::from(10_000u16));
+    let left = service::left_behind(&record.service, record.child);
+    let gone = left.is_none_or(is_killed);
+    service::take_over(record.service, left, gone, clock::now(), &definition.policy)
+}
+
+/// Kills a process that is no child, and waits for its end; `false`: it has not ended in time.
+fn is_killed(process: Process) -> bool {
+    let Ok(descriptor) = raw::pidfd_open(process.pid) else { return true };
+    if process::signal_other(process, signal::KILL).is_err() {
+        return true;
     }
-    let running =
-        Service { phase: if service.phase == Phase::Starting { Phase::Running } else { service.phase }, ..service };
-    let killed = Event::Exited { exit: exit::Exit::Signal(signal::KILL), alone: true };
-    service::step(running, killed, clock::now(), &definition.policy).0
+    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
 }
 
 impl Supervisor<'_> {
@@ -233,7 +232,7 @@ impl Supervisor<'_> {
         loop {
             match process::look() {
                 Children::Ended(pid, exit) if self.service.process.is_some_and(|main| main.pid == pid) => {
-                    self.record_with(Service { ending: Some(Ending::Exited(exit)), ..self.service });
+                    self.record_with(Service { process: None, ending: Some(Ending::Exited(exit)), ..self.service });
                     process::reap(pid);
                     let alone = process::look() == Children::None;
                     self.feed(Event::Exited { exit, alone });

@@ -1,8 +1,7 @@
 //! What a waiting service waits for: its dependencies' records, looked at anew at each ring.
 
 use crate::model::definition::{Definition, Needs};
-use crate::model::service::{Event, Phase};
-use crate::model::spec::Condition;
+use crate::model::service::{self, Event, Standing};
 use crate::model::time::Span;
 use crate::paths;
 use crate::sys::event::{FALLBACK, Waiter};
@@ -46,14 +45,6 @@ impl Missing {
 
 fn to_poll(ear: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::new(ear, PollFlags::empty())
-}
-
-/// What a record says about a condition.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Standing {
-    Holds,
-    NotYet,
-    Never,
 }
 
 impl Watch {
@@ -117,21 +108,7 @@ impl Watch {
     }
 }
 
-/// `service_started` holds in starting and running; a service that ended well was started, too, and
-/// nobody shall wait for ever because he looked a moment late.
 fn judge(needs: Needs, ledger: &Ledger) -> Standing {
-    let Some(record) = ledger.read(usize::from(needs.index)) else { return Standing::NotYet };
-    let service = record.service;
-    let (started, completed) = match service.phase {
-        Phase::Starting | Phase::Running => (true, false),
-        Phase::Completed => (true, true),
-        Phase::Scheduled { .. } => (false, service.succeeded),
-        Phase::Failed(_) => return Standing::Never,
-        Phase::Waiting | Phase::Stopping { .. } | Phase::RestartPending { .. } | Phase::Stopped => (false, false),
-    };
-    let holds = match needs.condition {
-        Condition::Started => started,
-        Condition::Completed => completed,
-    };
-    if holds { Standing::Holds } else { Standing::NotYet }
+    let record = ledger.read(usize::from(needs.index));
+    service::judge(needs.condition, record.as_ref().map(|record| &record.service))
 }

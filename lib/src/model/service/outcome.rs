@@ -1,0 +1,65 @@
+//! How a command came out, seen in the service's own state.
+//!
+//! Owns: when a wait ends, and with what. Must never: leave a wait open on a phase that nothing moves.
+
+use super::{Phase, Reason, Service, Then};
+
+/// What a command asked for, so far as its outcome is seen in the service's own state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Goal {
+    /// It runs.
+    Up,
+    /// It runs in a process started after the command.
+    Fresh,
+    /// It does not run.
+    Down,
+}
+
+/// How a command came out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// As asked for.
+    True,
+    /// The start was followed by an end, or never happened: [`Service::ending`] and the phase say why.
+    Ended,
+    /// A later command wants the opposite.
+    Overtaken,
+    /// The tree shuts down.
+    Leaving,
+    /// Something of it can't be killed.
+    Stuck,
+}
+
+/// Whether a goal has been reached; `None`: not decided yet. `run` is the number of starts before the command.
+pub fn outcome(goal: Goal, run: u32, service: &Service) -> Option<Outcome> {
+    let fresh = service.run > run || goal == Goal::Up;
+    match (goal, service.phase) {
+        (_, Phase::Failed(Reason::Stray)) => Some(Outcome::Stuck),
+        (Goal::Up | Goal::Fresh, Phase::Running) => fresh.then_some(Outcome::True),
+        (Goal::Up | Goal::Fresh, Phase::Waiting | Phase::Starting) => None,
+        (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Start, .. }) => None,
+        (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Down, .. } | Phase::Stopped) => Some(Outcome::Overtaken),
+        (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Decide, .. }) => Some(Outcome::Ended),
+        (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Leave, .. }) => Some(Outcome::Leaving),
+        (
+            Goal::Up | Goal::Fresh,
+            Phase::RestartPending { .. } | Phase::Scheduled { .. } | Phase::Completed | Phase::Failed(_),
+        ) => Some(Outcome::Ended),
+        (Goal::Down, Phase::Stopped | Phase::Completed | Phase::Failed(_)) => Some(Outcome::True),
+        (Goal::Down, Phase::Stopping { then: Then::Down | Then::Leave, .. }) => None,
+        (
+            Goal::Down,
+            Phase::Stopping { then: Then::Start | Then::Decide, .. }
+            | Phase::Waiting
+            | Phase::Starting
+            | Phase::Running
+            | Phase::RestartPending { .. }
+            | Phase::Scheduled { .. },
+        ) => Some(Outcome::Overtaken),
+    }
+}
+
+/// Whether a restart accepted now joins a start that is under way already.
+pub const fn joins_a_start(service: &Service) -> bool {
+    matches!(service.phase, Phase::Waiting | Phase::Stopping { then: Then::Start, .. })
+}

@@ -212,7 +212,9 @@ impl Running {
             let request = line.map_err(|reject| (None, reject)).and_then(control::parse);
             match request {
                 Ok(request) if request.verb == Verb::Shutdown => {
-                    self.answer(request.token, Progress::Done, Text::new());
+                    // It is done when this process is gone, which nobody can be told then.
+                    let accepted = Progress::Accepted { verb: Verb::Shutdown, run: 0, merged: false };
+                    self.answer(request.token, accepted, Text::new());
                     events.push_back(Event::Shutdown);
                 }
                 Ok(request) => {

@@ -20,9 +20,14 @@ pub const CONTROL: RawFd = 6;
 /// In a supervisor: the directory of all services' directories.
 pub const SERVICES: RawFd = 7;
 
+/// In zei-init: /dev/null; a supervisor's standard input is a copy of it.
+pub const NULL: RawFd = 8;
+/// The first number that supervisors don't inherit.
+pub const END: RawFd = NULL + 1;
+
 /// Keeps the numbers above free of anything else, until zei-init puts the real ones there.
 pub fn reserve() -> Result<(), Errno> {
-    raw::occupy(DEFINITIONS..=SERVICES)
+    raw::occupy(DEFINITIONS..=NULL)
 }
 
 /// The run records of a whole tree.

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod credentials;
 pub mod event;
 pub mod ledger;
+pub mod lock;
 pub mod process;
 pub mod raw;
 pub mod say;

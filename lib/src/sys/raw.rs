@@ -71,12 +71,12 @@ impl<'a> Strings<'a> {
     /// Collects them.
     pub fn collect(strings: impl Iterator<Item = &'a CStr> + Clone) -> Strings<'a> {
         let mut inline = [ptr::null(); Strings::INLINE];
-        let mut spilled = Vec::new();
-        if strings.clone().count() < Strings::INLINE {
-            inline.iter_mut().zip(strings).for_each(|(slot, string)| *slot = string.as_ptr());
-        } else {
-            spilled = strings.map(CStr::as_ptr).chain([ptr::null()]).collect();
-        }
+        let mut rest = strings.clone();
+        inline.iter_mut().take(Strings::INLINE - 1).zip(&mut rest).for_each(|(slot, string)| *slot = string.as_ptr());
+        let spilled = match rest.next() {
+            None => Vec::new(),
+            Some(_) => strings.map(CStr::as_ptr).chain([ptr::null()]).collect(),
+        };
         Strings { inline, spilled, strings: PhantomData }
     }
 
@@ -110,6 +110,29 @@ impl<'a> Strings<'a> {
     }
 }
 
+/// What a new process has of its parent's descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Descriptors {
+    /// A copy of all of them.
+    Copied,
+    /// The parent's own table: the child's first act must be [`keep_descriptors_below`].
+    Shared,
+}
+
+/// Leaves a table that is shared with the parent, taking along what lies below `first` (close_range(2) with
+/// CLOSE_RANGE_UNSHARE, Linux 5.9; without it, a copy of everything). What lies above is never copied, so
+/// that a start costs the same beside ten and ten thousand descriptors.
+pub fn keep_descriptors_below(first: RawFd) -> Result<(), Errno> {
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
+    // SAFETY: plain numbers.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_UNSHARE) == 0 {
+            return Ok(());
+        }
+        Errno::result(libc::unshare(libc::CLONE_FILES)).map(drop)
+    }
+}
+
 struct Child<'a, T> {
     context: &'a T,
     become_program: fn(&T) -> Failure,
@@ -122,7 +145,7 @@ struct Child<'a, T> {
 /// A clone(2) with CLONE_VM and CLONE_VFORK: the parent sleeps meanwhile, and the child says through
 /// shared memory where it failed. So `become_program` must not allocate, lock, or touch the parent's state.
 #[inline(never)]
-pub fn vfork<T>(context: &T, become_program: fn(&T) -> Failure) -> Result<u32, Failure> {
+pub fn vfork<T>(context: &T, become_program: fn(&T) -> Failure, descriptors: Descriptors) -> Result<u32, Failure> {
     // Room for one path and the frames; only the pages that are used are ever touched.
     let mut stack = core::mem::MaybeUninit::<[u8; 24 * 1024]>::uninit();
     let mut child = Child { context, become_program, failure: None };
@@ -131,7 +154,8 @@ pub fn vfork<T>(context: &T, become_program: fn(&T) -> Failure) -> Result<u32, F
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(1).cast::<u8>();
         let top = top.sub(top as usize % 16).cast::<c_void>();
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let files = if descriptors == Descriptors::Shared { libc::CLONE_FILES } else { 0 };
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | files;
         libc::clone(run_child::<T>, top, flags, ptr::from_mut(&mut child).cast())
     };
     if pid < 0 {

@@ -5,7 +5,7 @@
 
 use crate::model::service::{Failure, SpawnStage};
 use crate::signal;
-use crate::sys::raw::{self, Strings};
+use crate::sys::raw::{self, Descriptors, Strings};
 use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -55,8 +55,8 @@ pub struct Spawn<'a> {
     pub session: Session,
     /// Its standard streams.
     pub streams: [Stream<'a>; 3],
-    /// A descriptor it gets beside 0, 1, 2, and the number it has there.
-    pub pass: Option<(BorrowedFd<'a>, RawFd)>,
+    /// It gets only the descriptors below this number; `None`: all that are not closed on exec.
+    pub descriptors_below: Option<RawFd>,
     /// The signals whose disposition is put back to the default.
     pub defaults: signal::Set,
     /// The signals that it ignores beside those that the parent ignores.
@@ -79,23 +79,25 @@ pub struct Spawn<'a> {
 
 /// Makes the process and returns its pid once it has become the program.
 pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
-    raw::vfork(spawn, |spawn| match become_program(spawn) {
+    let run = |spawn: &Spawn<'_>| match become_program(spawn) {
         Ok(never) => match never {},
         Err((stage, errno)) => Failure { stage, errno: errno as i32 },
-    })
+    };
+    let descriptors = if spawn.descriptors_below.is_some() { Descriptors::Shared } else { Descriptors::Copied };
+    raw::vfork(spawn, run, descriptors)
 }
 
 fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (SpawnStage, Errno)> {
     let at = |stage| move |errno| (stage, errno);
+    if let Some(first) = spawn.descriptors_below {
+        raw::keep_descriptors_below(first).map_err(at(SpawnStage::Process))?;
+    }
     if let Some((file, offset)) = spawn.record {
         let pid = u64::from(std::process::id()).to_le_bytes();
         nix::sys::uio::pwrite(file, &pid, offset).map_err(at(SpawnStage::Record))?;
     }
     begin_session(spawn.session)?;
     direct_streams(&spawn.streams)?;
-    if let Some((from, to)) = spawn.pass {
-        raw::duplicate(from.as_raw_fd(), to).map_err(at(SpawnStage::Stdin))?;
-    }
     if spawn.session == Session::NewWithTerminal {
         match raw::take_terminal() {
             // Another session's, as where zei-init was started from a shell: then there is none to take.

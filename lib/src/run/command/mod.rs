@@ -135,7 +135,7 @@ impl<'a> Init<'a> {
             record: None,
             session: terminal.session(),
             streams: [Stream::Same; 3],
-            pass: None,
+            descriptors_below: None,
             defaults: Set::EMPTY,
             ignored: chld,
             blocked,

@@ -6,7 +6,7 @@
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status;
-use crate::sys::raw;
+use crate::sys::{lock, raw};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,7 +29,7 @@ pub struct RunDir {
     pub services: OwnedFd,
     /// zei-init's control FIFO.
     pub control: OwnedFd,
-    _lock: Flock<OwnedFd>,
+    _lock: OwnedFd,
 }
 
 /// Why there is no run directory.
@@ -69,7 +69,7 @@ fn make_unmasked() -> Result<RunDir, Refusal> {
         match try_place(&candidate) {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.
-            Err(Errno::EWOULDBLOCK) => return Err(Refusal::Taken(candidate.path)),
+            Err(Errno::EAGAIN) => return Err(Refusal::Taken(candidate.path)),
             Err(errno) => tried.push((candidate.path, errno.desc())),
         }
     }
@@ -83,7 +83,7 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let init = make_directory(&directory, paths::INIT)?;
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
-    let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+    lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
     for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT] {
         remove(&init, name)?;

@@ -144,8 +144,9 @@ impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
         self.record();
         self.publish();
-        self.finish_what_was_accepted();
+        // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
+        self.finish_what_was_accepted();
         while !self.leaving {
             self.look_at_dependencies();
             if self.leaving {

@@ -6,10 +6,11 @@
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod plan;
+mod processes;
 mod supervisor;
 mod world;
 
-use world::World;
+use world::{Reached, World};
 
 const SCHEDULES: u64 = 100_000;
 
@@ -20,19 +21,29 @@ fn every_promise_holds_in_every_schedule() {
         return;
     }
     let threads = std::thread::available_parallelism().map_or(2, |count| count.get() as u64);
+    let mut reached = [0; Reached::COUNT];
     std::thread::scope(|scope| {
-        for thread in 0..threads {
-            scope.spawn(move || {
-                for seed in (thread..SCHEDULES).step_by(threads as usize) {
-                    named(seed);
-                }
-            });
+        let run = |thread| {
+            let mut reached = [0; Reached::COUNT];
+            for seed in (thread..SCHEDULES).step_by(threads as usize) {
+                add(&mut reached, &named(seed));
+            }
+            reached
+        };
+        let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
+        for worker in workers {
+            add(&mut reached, &worker.join().expect("no schedule broke a promise"));
         }
     });
+    assert!(reached.iter().all(|count| *count > 100), "the schedules don't reach everything: {reached:?}");
+}
+
+fn add(to: &mut [u64; Reached::COUNT], more: &[u64; Reached::COUNT]) {
+    to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
 }
 
 /// Runs one schedule; its seed follows whatever it panics with.
-fn named(seed: u64) {
+fn named(seed: u64) -> [u64; Reached::COUNT] {
     struct Name(u64);
     impl Drop for Name {
         fn drop(&mut self) {
@@ -42,5 +53,7 @@ fn named(seed: u64) {
         }
     }
     let _name = Name(seed);
-    World::new(seed, false).live();
+    let mut world = World::new(seed, false);
+    world.live();
+    world.reached
 }

@@ -1,13 +1,12 @@
 //! One supervisor, as `run::supervise` drives its service, with a point to be killed at before and after all
 //! that it records or does.
 
-use crate::world::{Happening, World};
+use crate::world::{Happening, Reached, World};
 use zei::exit::Exit;
 use zei::model::service::{
     self, Action, Event, Failure, Goal, Outcome, Phase, Process, Reason, Service, SpawnStage, Stage, Standing, Then,
 };
 use zei::model::time::Time;
-use zei::signal;
 
 /// A supervisor that runs.
 pub struct Supervisor {
@@ -52,6 +51,7 @@ impl World {
         let service = match self.ledger[index] {
             None => Service::new(self.plan.services[index].node.wanted, self.now),
             Some((service, child)) => {
+                self.reach(Reached::Taken);
                 let left = service::left_behind(&service, child);
                 let main = self.places[index].main.as_ref().map(|main| (main.pid, main.stuck));
                 if let Some((pid, _)) = main {
@@ -200,6 +200,7 @@ impl World {
                 assert!(place.descendants.is_empty(), "{index} starts beside what it left");
                 assert!(self.ended.is_none());
                 if self.plan.refusals && self.random.one_in(3) {
+                    self.reach(Reached::Refusal);
                     return Some(Event::NotSpawned(Failure { stage: SpawnStage::Process, errno: 11 }));
                 }
                 let pid = self.spawn(index);
@@ -241,6 +242,12 @@ impl World {
     /// Answers every command whose outcome stands.
     fn settle(&mut self, index: usize) {
         let Some(service) = self.service(index) else { return };
+        match service.phase {
+            Phase::Failed(Reason::Stray) => self.reach(Reached::Stray),
+            Phase::Failed(Reason::Dependency(_)) => self.reach(Reached::FailedByDependency),
+            _ => {}
+        }
+        let open = self.places[index].waits.len();
         self.places[index].waits.retain(|wait| {
             let outcome = service::outcome(wait.goal, wait.run, &service);
             if outcome == Some(Outcome::True) {
@@ -249,6 +256,9 @@ impl World {
             }
             outcome.is_none()
         });
+        if self.places[index].waits.len() < open {
+            self.reach(Reached::CommandAnswered);
+        }
     }
 
     fn leave(&mut self, index: usize) {
@@ -285,6 +295,3 @@ impl World {
         }
     }
 }
-
-/// How a process that was killed ends.
-pub const KILLED: Exit = Exit::Signal(signal::KILL);

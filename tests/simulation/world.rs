@@ -1,7 +1,8 @@
 //! The world around the tree: virtual time, processes, what is under way, and zei-init.
 
 use crate::plan::{Plan, Random};
-use crate::supervisor::{KILLED, Supervisor, Wait};
+use crate::processes::{KILLED, Main};
+use crate::supervisor::{Supervisor, Wait};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use zei::exit::{self, Exit};
@@ -15,6 +16,27 @@ use zei::signal;
 const ENOUGH: u64 = 150;
 /// Where so many lead to no end, none will.
 const TOO_MANY: u64 = 20_000;
+
+/// What schedules have led to, so that none of it goes untested unnoticed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reached {
+    Rest,
+    EndByItself,
+    EndByRequest,
+    EndByOneService,
+    CodeTold,
+    Overdue,
+    Taken,
+    Stray,
+    Refusal,
+    CommandAnswered,
+    FailedByDependency,
+    Reminder,
+}
+
+impl Reached {
+    pub const COUNT: usize = Reached::Reminder as usize + 1;
+}
 
 /// Something that is under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,16 +67,6 @@ pub enum Happening {
     Empty,
 }
 
-/// A main process.
-pub struct Main {
-    pub pid: u32,
-    /// It outlives its kill.
-    pub stuck: bool,
-    asks: u32,
-    dying: bool,
-    leaves: u64,
-}
-
 /// Everything that there is of one service.
 pub struct Place {
     pub supervisor: Option<Supervisor>,
@@ -78,7 +90,7 @@ pub struct World {
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     count: u64,
-    pid: u32,
+    pub pid: u32,
     events: u64,
     ready: u32,
     stopping: Option<Time>,
@@ -86,7 +98,8 @@ pub struct World {
     /// The command was alive when all was killed.
     command_killed: bool,
     told: bool,
-    exits: Vec<(Time, usize, Exit)>,
+    pub reached: [u64; Reached::COUNT],
+    pub exits: Vec<(Time, usize, Exit)>,
 }
 
 impl World {
@@ -116,6 +129,7 @@ impl World {
             asked: false,
             command_killed: false,
             told,
+            reached: [0; Reached::COUNT],
             exits: Vec::new(),
         }
     }
@@ -133,7 +147,9 @@ impl World {
             let due = self.queue.peek().map(|Reverse((time, _))| *time);
             match (due, self.timer()) {
                 (None, None) => self.rest(),
-                (Some(due), timer) if timer.is_none_or(|(at, _)| due < at || (due == at && self.count % 2 == 0)) => {
+                (Some(due), timer)
+                    if timer.is_none_or(|(at, _)| due < at || (due == at && self.count.is_multiple_of(2))) =>
+                {
                     let Some(Reverse((time, number))) = self.queue.pop() else { return };
                     self.now = self.now.max(time);
                     if let Some(happening) = self.happenings.remove(&number) {
@@ -182,6 +198,10 @@ impl World {
     fn some_time(&mut self) -> u64 {
         let until = self.random.pick(&[10, 100, 2000, 20_000]);
         self.random.below(until)
+    }
+
+    pub fn reach(&mut self, what: Reached) {
+        self.reached[what as usize] += 1;
     }
 
     pub fn push(&mut self, latency: u64, happening: Happening) {
@@ -267,6 +287,7 @@ impl World {
                 match effect {
                     Effect::Start(index) => {
                         if self.plan.refusals && self.random.one_in(10) {
+                            self.reach(Reached::Refusal);
                             events.push(TreeEvent::NotStarted(index));
                         } else {
                             self.start(index);
@@ -280,7 +301,9 @@ impl World {
                     Effect::KillAll => self.kill_all(),
                     Effect::Ready => self.ready += 1,
                     Effect::End(code) => self.ended = Some(code),
-                    Effect::Forward(_) | Effect::ForwardToCommand(_) | Effect::Waiting(..) | Effect::Overdue(_) => {}
+                    Effect::Forward(_) | Effect::ForwardToCommand(_) => {}
+                    Effect::Waiting(..) => self.reach(Reached::Reminder),
+                    Effect::Overdue(_) => self.reach(Reached::Overdue),
                 }
             }
             if self.tree.is_stopping() {
@@ -329,88 +352,6 @@ impl World {
         }
     }
 
-    /// A new main process, with all that it will do.
-    pub fn spawn(&mut self, index: usize) -> u32 {
-        self.pid += 1;
-        let pid = self.pid;
-        if !self.random.one_in(3) {
-            let until = self.random.pick(&[1, 50, 3000]);
-            let at = self.random.below(until);
-            let exit =
-                self.random.pick(&[Exit::Code(0), Exit::Code(0), Exit::Code(1), Exit::Code(77), Exit::Signal(11)]);
-            self.push(at, Happening::Exit(index, pid, exit));
-        }
-        let stuck = self.plan.stuck && self.random.one_in(6);
-        let leaves = if !self.plan.simple && self.random.one_in(4) { 1 + self.random.below(3) } else { 0 };
-        self.places[index].main = Some(Main { pid, stuck, asks: 0, dying: false, leaves });
-        pid
-    }
-
-    /// How long a process takes to end after TERM; `None`: it ignores that.
-    fn patience(&mut self) -> Option<u64> {
-        match self.random.below(6) {
-            0 => None,
-            1 => Some(self.random.below(8000)),
-            _ => Some(self.random.below(20)),
-        }
-    }
-
-    pub fn ask(&mut self, index: usize) {
-        let patience = self.patience();
-        let Some(main) = &mut self.places[index].main else { panic!("{index} has nobody to ask") };
-        main.asks += 1;
-        assert_eq!(main.asks, 1, "{index} is asked twice");
-        let pid = main.pid;
-        if let Some(patience) = patience {
-            let exit = self.random.pick(&[Exit::Code(0), Exit::Code(143), Exit::Signal(signal::TERM)]);
-            self.push(patience, Happening::Exit(index, pid, exit));
-        }
-    }
-
-    pub fn ask_rest(&mut self, index: usize) {
-        for id in self.places[index].descendants.clone() {
-            if let Some(patience) = self.patience() {
-                self.push(patience, Happening::Orphan(index, id));
-            }
-        }
-    }
-
-    pub fn kill(&mut self, index: usize) {
-        if let Some(main) = &mut self.places[index].main
-            && !main.dying
-        {
-            main.dying = true;
-            let (pid, stuck) = (main.pid, main.stuck);
-            let latency = if stuck { 15_000 } else { self.random.below(4) };
-            self.push(latency, Happening::Exit(index, pid, KILLED));
-        }
-        for id in self.places[index].descendants.clone() {
-            let latency = self.random.below(4);
-            self.push(latency, Happening::Orphan(index, id));
-        }
-    }
-
-    fn exit(&mut self, index: usize, pid: u32, exit: Exit) {
-        let Some(main) = self.places[index].main.take_if(|main| main.pid == pid) else { return };
-        self.exits.push((self.now, index, exit));
-        if self.places[index].supervisor.as_ref().is_some_and(|own| own.begun) {
-            for _ in 0..main.leaves {
-                self.pid += 1;
-                self.places[index].descendants.push(self.pid);
-            }
-            self.exited(index, exit);
-        }
-    }
-
-    fn orphan(&mut self, index: usize, id: u32) {
-        let place = &mut self.places[index];
-        let Some(at) = place.descendants.iter().position(|other| *other == id) else { return };
-        place.descendants.remove(at);
-        let empty = place.descendants.is_empty() && place.main.is_none();
-        self.feed(index, if empty { Event::Empty } else { Event::Reaped });
-        self.look(index);
-    }
-
     /// Nothing is under way: whoever waits has a reason to. Then the tree is asked to end.
     fn rest(&mut self) {
         assert!(!self.tree.is_stopping(), "the shutdown hangs");
@@ -441,6 +382,7 @@ impl World {
             matches!(phase, Some(Phase::Completed | Phase::Failed(_)))
         };
         assert!(!(0..self.places.len()).all(has_ended), "everything has ended for good, and nobody noticed");
+        self.reach(Reached::Rest);
         self.push(0, Happening::Signal(signal::TERM));
     }
 
@@ -454,7 +396,14 @@ impl World {
             assert!(place.supervisor.is_none(), "the supervisor of {index} is left");
             assert!(place.main.as_ref().is_none_or(|main| main.stuck), "{index} is left");
         }
+        let all_ended = |(service, _): &(Service, u32)| matches!(service.phase, Phase::Completed | Phase::Failed(_));
+        self.reach(match self.asked {
+            true => Reached::EndByRequest,
+            false if self.ledger.iter().flatten().all(all_ended) => Reached::EndByItself,
+            false => Reached::EndByOneService,
+        });
         if self.plan.simple {
+            self.reach(Reached::CodeTold);
             let expected = self.expected_codes();
             assert!(expected.contains(&code), "the code is {code}, not one of {expected:?}: {:?}", self.exits);
         }

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! bins/*   arguments, then one call
-//!   run/      level 3  event loops: wait -> events -> step -> perform
-//!     config/   level 2  YAML -> Config, every problem at once
-//!     sys/      level 2  the system calls; `unsafe` stands in sys/raw.rs and nowhere else
-//!       model/    level 1  pure: a service's life, init's life, the dependency graph
-//!         protocol/  level 0  the wire formats: control, status, and the private ones
-//!         name near exit signal paths  level 0
+//!   run              level 4  event loops: wait -> events -> step -> perform
+//!     config, sys    level 3  YAML -> Config, every problem at once; the system calls, `unsafe` in sys/raw.rs only
+//!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
+//!         protocol   level 1  the wire formats that users see: control, status
+//!           exit     level 0  the exit codes; uses signal for its messages
+//!             name near paths signal text   level 0, using nothing
 //! ```
 //!
-//! `config` and `sys` never import each other, `model` imports neither; `tests/tests/tidy.rs` holds that.
+//! A module uses what stands below it and nothing else. `config` and `sys` never import each other; what stands
+//! below them touches neither system nor clock nor environment. The programs use `run` and the words of its
+//! arguments. `tests/tests/tidy.rs` holds all of that.
 
 #[cfg(feature = "config")]
 pub mod config;

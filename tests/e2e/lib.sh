@@ -206,9 +206,10 @@ alive() { # whether PID 1 is still there
 
 find_init() { # INIT=pid of PID 1 as this machine counts; fails until the exec of zei-init
     local child
-    child=$(<"/proc/$KEEPER/task/$KEEPER/children") || return 1
+    alive || fail "zei-init has ended"
+    child=$(cat "/proc/$KEEPER/task/$KEEPER/children" 2>/dev/null) || return 1
     child=${child%% *}
-    [ -n "$child" ] && [ "$(tr '\0' '\n' <"/proc/$child/cmdline" | head -n 1)" = "$BIN/zei-init" ] || return 1
+    [ -n "$child" ] && [ "$(tr '\0' '\n' 2>/dev/null <"/proc/$child/cmdline" | head -n 1)" = "$BIN/zei-init" ] || return 1
     INIT=$child
 }
 

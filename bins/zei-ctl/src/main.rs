@@ -10,6 +10,9 @@ use zei::protocol::control;
 use zei::run::client::{self, Options, Patience, Until, Verb};
 use zei::{exit, signal};
 
+#[cfg(test)]
+mod tests;
+
 /// Lists and controls the services of a running zei
 #[derive(Parser)]
 #[command(name = "zei-ctl", version, max_term_width = 100, after_help = AFTER)]
@@ -138,8 +141,16 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> u8 {
-    let verb = match cli.verb {
-        Command::Completions { shell } => return completions(shell),
+    match verb(cli.verb) {
+        Ok(verb) => client::run(&Options { run: cli.run, config: cli.config, json: cli.json, verb }),
+        Err(shell) => completions(shell),
+    }
+}
+
+/// What the library is to do, or else for which shell to print completions.
+fn verb(command: Command) -> Result<Verb, clap_complete::Shell> {
+    Ok(match command {
+        Command::Completions { shell } => return Err(shell),
         Command::List { services } => Verb::List { services },
         Command::Status { services } => Verb::Status { services },
         Command::Start { services, no_deps: false } => services.get(control::Verb::Start),
@@ -153,8 +164,7 @@ fn run(cli: Cli) -> u8 {
         Command::Wait { services, until, timeout } => Verb::Wait { services, until: until.get(), timeout },
         Command::Shutdown { patience } => Verb::Shutdown { patience: patience.get() },
         Command::Check { grace } => Verb::Check { grace },
-    };
-    client::run(&Options { run: cli.run, config: cli.config, json: cli.json, verb })
+    })
 }
 
 fn completions(shell: clap_complete::Shell) -> u8 {

@@ -1,7 +1,8 @@
 //! The command line of zei-init, which understands what tini and dumb-init understand.
 //!
-//! Owns: the one table of options. Must never: look at anything but arguments and environment.
+//! Owns: how words are read. Must never: look at anything but arguments and environment.
 
+use crate::table::{Meaning, Row, TABLE, help};
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -17,60 +18,6 @@ pub enum Request {
     Print(String),
     Run { tree: init::Options, single: command::Options, command: Vec<&'static CStr> },
     Wrong(String),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Config,
-    Group,
-    Remap,
-    ParentDeath,
-    Subreaper,
-    Warn,
-    Verbose,
-    Rewrite,
-    SingleChild,
-    License,
-    Help,
-    Version,
-}
-
-/// A short and a long spelling, the name of the value if it takes one, and a line for `--help`.
-struct Row(Meaning, Option<u8>, Option<&'static str>, Option<&'static str>, &'static str);
-
-const TABLE: &[Row] = &[
-    Row(Meaning::Config, Some(b'c'), None, Some("PATH"), "read this configuration file or directory; may repeat"),
-    Row(Meaning::Group, Some(b'g'), None, None, "send signals to the command's process group"),
-    Row(Meaning::Remap, Some(b'e'), None, Some("CODE"), "turn this exit code (0 to 255) into 0; may repeat"),
-    Row(Meaning::ParentDeath, Some(b'p'), None, Some("SIGNAL"), "get this signal when the parent process ends"),
-    Row(Meaning::Subreaper, Some(b's'), None, None, "fail where it can't become a child subreaper"),
-    Row(Meaning::Warn, Some(b'w'), None, None, "say which zombies are reaped"),
-    Row(Meaning::Verbose, Some(b'v'), Some("verbose"), None, "say more; may repeat"),
-    Row(Meaning::Rewrite, Some(b'r'), Some("rewrite"), Some("A:B"), "send signal B for A; B = 0: nothing; may repeat"),
-    Row(Meaning::SingleChild, None, Some("single-child"), None, "send signals to the command alone (the default)"),
-    Row(Meaning::License, Some(b'l'), None, None, "print the licence"),
-    Row(Meaning::Help, Some(b'h'), Some("help"), None, "print this text"),
-    Row(Meaning::Version, Some(b'V'), Some("version"), None, "print the version"),
-];
-
-fn help() -> String {
-    let mut text = String::from(
-        "Usage: zei-init [OPTIONS] [--] [COMMAND [ARGS...]]\n\n\
-         Runs the services of /etc/zei/zei.yaml and /etc/zei/zei.d, and COMMAND last; or, without a\n\
-         configuration, COMMAND alone: signals are forwarded to it, zombies are reaped, and its exit code\n\
-         is that of zei-init.\n\nOptions:\n",
-    );
-    for Row(_, short, long, value, line) in TABLE {
-        let short = short.map(|letter| format!("-{}", char::from(letter)));
-        let spellings: Vec<String> = short.into_iter().chain(long.map(|word| format!("--{word}"))).collect();
-        let spelling = format!("{} {}", spellings.join(", "), value.unwrap_or_default());
-        text += &format!("  {spelling:22} {line}\n");
-    }
-    text + "\nVariables: TINI_SUBREAPER (as -s), TINI_KILL_PROCESS_GROUP (as -g), TINI_VERBOSITY (0 to 3),\n\
-        DUMB_INIT_SETSID=0 (as --single-child), DUMB_INIT_DEBUG=1 (as -vv), ZEI_CONFIG (as -c, colons between).\n\
-        \nExit code: that of the command, 128+N if signal N ended it, or\n  \
-        100  bad usage or configuration           126  the command can't be executed\n  \
-        111  the system refused something         127  the command was not found\n"
 }
 
 /// Reads them; options end at the first word that is none, so all that follows belongs to the command.
@@ -99,13 +46,16 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(words: &'a [&'static CStr], variable: impl Fn(&str) -> Option<OsString>) -> Parser<'a> {
         let is = |name, value: &str| variable(name).is_some_and(|found| found == value);
-        let mut single = command::Options::default();
-        single.subreaper = variable("TINI_SUBREAPER").is_some();
-        single.group = variable("TINI_KILL_PROCESS_GROUP").is_some() && !is("DUMB_INIT_SETSID", "0");
         // What is no number counts as 0, as it does with tini.
         let number = |text: OsString| text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        single.verbosity = variable("TINI_VERBOSITY").map_or(single.verbosity, number);
-        single.verbosity += if is("DUMB_INIT_DEBUG", "1") { 2 } else { 0 };
+        let defaults = command::Options::default();
+        let verbosity = variable("TINI_VERBOSITY").map_or(defaults.verbosity, number);
+        let single = command::Options {
+            subreaper: variable("TINI_SUBREAPER").is_some(),
+            group: variable("TINI_KILL_PROCESS_GROUP").is_some() && !is("DUMB_INIT_SETSID", "0"),
+            verbosity: verbosity.saturating_add(if is("DUMB_INIT_DEBUG", "1") { 2 } else { 0 }),
+            ..defaults
+        };
         let listed = variable(paths::CONFIG_VARIABLE).unwrap_or_default();
         let listed = listed.as_bytes().split(|byte| *byte == b':').filter(|path| !path.is_empty());
         let config = listed.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect();
@@ -195,7 +145,7 @@ impl<'a> Parser<'a> {
             Meaning::SingleChild => self.single.group = false,
             Meaning::Subreaper => self.single.subreaper = true,
             Meaning::Warn => self.single.warn_on_reap = true,
-            Meaning::Verbose => self.single.verbosity += 1,
+            Meaning::Verbose => self.single.verbosity = self.single.verbosity.saturating_add(1),
             Meaning::Remap => {
                 let code =
                     text.parse().map_err(|_| format!("{shown} {text}: an exit code is a number from 0 to 255"))?;

@@ -146,6 +146,8 @@ fn refuse_another(scope: &Scope, wanted: &Identity, groups_given: bool) {
 impl Users for users::Users {
     fn user(&self, text: &str) -> Result<UserEntry, LookupError> {
         let users::UserEntry { uid, gid, groups, name, home, shell } = users::Users::user(self, text)?;
+        // A number that nobody is known by is in no group beside its own.
+        let groups = if name.is_some() { groups } else { Vec::new() };
         Ok(UserEntry { uid, gid, groups, name, home, shell })
     }
 

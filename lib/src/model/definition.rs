@@ -8,13 +8,16 @@
 //! ```text
 //! count     u32, little-endian: sections, the common one included
 //! ends      u32 each: where each section ends, counted from the file's begin
-//! sections  KEY=VALUE\0 …; section 0 is the container's environment, section N+1 service N
+//! sections  KEY=VALUE\0 …; section 0 is the container's environment, section N+1 service N; a service with
+//!           an environment of its own has the whole of it
 //! ```
 
 use crate::model::spec::{Condition, Input, Output, Policy, Restart, ServiceSpec, StopScope};
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use core::ffi::CStr;
+use std::collections::HashMap;
+use std::ffi::CString;
 
 /// All definitions of a tree, encoded. `environment` is what services start from; `nofile` the limit of
 /// descriptors that zei-init was started with, where it has another one itself.
@@ -26,7 +29,7 @@ pub fn encode(services: &[ServiceSpec], environment: &[impl AsRef<CStr>], nofile
     for variable in environment {
         put(&mut common, "env", variable.as_ref().to_bytes());
     }
-    let own = services.iter().map(|service| encode_service(service, services));
+    let own = services.iter().map(|service| encode_service(service, services, environment));
     let sections: Vec<Vec<u8>> = core::iter::once(common).chain(own).collect();
     let mut end = 4 * (sections.len() + 1);
     let mut bytes = to_u32(sections.len());
@@ -48,7 +51,7 @@ fn put(section: &mut Vec<u8>, key: &str, value: &[u8]) {
     section.push(0);
 }
 
-fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec]) -> Vec<u8> {
+fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl AsRef<CStr>]) -> Vec<u8> {
     let mut section = Vec::new();
     let mut set = |key: &str, value: &str| put(&mut section, key, value.as_bytes());
     set("name", spec.name.as_str());
@@ -93,7 +96,6 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec]) -> Vec<u8> {
     if let Some(umask) = spec.umask {
         set("umask", &umask.to_string());
     }
-    set("clear_environment", if spec.clear_environment { "1" } else { "0" });
     set(
         "stdin",
         match spec.stdin {
@@ -125,10 +127,25 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec]) -> Vec<u8> {
     for argument in &spec.command {
         put(&mut section, "argument", argument.to_bytes());
     }
-    for variable in &spec.environment {
-        put(&mut section, "env", variable.to_bytes());
+    if spec.clear_environment || !spec.environment.is_empty() {
+        put(&mut section, "own_environment", b"1");
+        for variable in merge(spec, environment) {
+            put(&mut section, "env", variable.to_bytes());
+        }
     }
     section
+}
+
+/// The container's environment (or nothing) and the service's own: a later variable replaces an earlier one
+/// of the same name. Merged here, once, and not at every start.
+fn merge<'a>(spec: &'a ServiceSpec, environment: &'a [impl AsRef<CStr>]) -> Vec<&'a CStr> {
+    let own: Vec<&CStr> = spec.environment.iter().map(CString::as_c_str).collect();
+    let common: Vec<&CStr> =
+        if spec.clear_environment { Vec::new() } else { environment.iter().map(AsRef::as_ref).collect() };
+    let all: Vec<&CStr> = common.into_iter().chain(own).collect();
+    let last: HashMap<&[u8], usize> = all.iter().enumerate().map(|(index, variable)| (key(variable), index)).collect();
+    let is_last = |(index, variable): &(usize, &&CStr)| last.get(key(variable)) == Some(index);
+    all.iter().enumerate().filter(is_last).map(|(_, variable)| *variable).collect()
 }
 
 /// A path begins with a slash (or is made to by the configuration), so the words can't be mistaken.
@@ -308,16 +325,10 @@ impl<'a> Definition<'a> {
         })
     }
 
-    /// The environment: a later variable replaces an earlier one of the same name.
+    /// The environment.
     pub fn environment(&self) -> impl Iterator<Item = &'a CStr> + Clone + use<'a> {
-        let own = self.own;
-        let base = if own.text("clear_environment") == Some("1") { Section(&[]) } else { self.common };
-        let kept = base.all("env").filter(move |variable| !own.all("env").any(|other| key(other) == key(variable)));
-        let last = own
-            .all("env")
-            .enumerate()
-            .filter(move |(index, variable)| !own.all("env").skip(index + 1).any(|later| key(later) == key(variable)));
-        kept.chain(last.map(|(_, variable)| variable))
+        let section = if self.own.one("own_environment").is_some() { self.own } else { self.common };
+        section.all("env")
     }
 }
 
@@ -340,7 +351,6 @@ fn decode_output(value: &CStr) -> Target<'_> {
 mod tests {
     use super::*;
     use crate::model::spec::{Dependency, Identity, OnEnd, Origin};
-    use std::ffi::CString;
 
     fn strings(texts: &[&str]) -> Vec<CString> {
         texts.iter().map(|text| CString::new(*text).unwrap()).collect()

@@ -7,7 +7,7 @@ use crate::exit;
 use crate::model::users::Target;
 use crate::run::report::report;
 use crate::signal;
-use crate::sys::{credentials, raw};
+use crate::sys::{credentials, raw, spawn};
 use nix::errno::Errno;
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
@@ -59,7 +59,7 @@ fn execute(program: &OsStr, arguments: &[OsString], home: &str) -> Errno {
     let collect = |strings| raw::Strings::collect(<[CString]>::iter(strings).map(CString::as_c_str));
     // Of the dispositions only this one isn't as it was found: Rust's runtime ignores it from the start.
     let errno = match raw::reset_sigpipe() {
-        Ok(()) => raw::exec(&collect(&words), &collect(&environment)),
+        Ok(()) => spawn::execute(&collect(&words), &collect(&environment)),
         Err(errno) => errno,
     };
     // Still here, so there is something to report, which must not end by a signal. It could not fail before.

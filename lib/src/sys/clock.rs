@@ -1,7 +1,8 @@
 //! The clocks. Deadlines use [`now`] only.
 
 use crate::model::time::Time;
-use nix::time::{ClockId, clock_gettime};
+use crate::sys::raw;
+use nix::time::ClockId;
 
 /// CLOCK_MONOTONIC in milliseconds.
 pub fn now() -> Time {
@@ -13,9 +14,8 @@ pub fn wall() -> u64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
-/// A clock that exists always can be read.
 fn read(clock: ClockId) -> u64 {
-    let Ok(time) = clock_gettime(clock) else { return 0 };
-    let milliseconds = time.tv_sec().saturating_mul(1000).saturating_add(time.tv_nsec() / 1_000_000);
+    let (seconds, nanoseconds) = raw::clock(clock);
+    let milliseconds = seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000);
     u64::try_from(milliseconds).unwrap_or(0)
 }

@@ -4,6 +4,7 @@
 //! Must never: depend on /run, which may be full, read-only or gone.
 
 use crate::model::record::{Order, Record, SIZE, offset};
+use crate::sys::raw;
 use nix::errno::Errno;
 use nix::sys::uio::{pread, pwrite};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -18,6 +19,16 @@ pub const REPORT: RawFd = 5;
 pub const CONTROL: RawFd = 6;
 /// In a supervisor: the directory of all services' directories.
 pub const SERVICES: RawFd = 7;
+
+/// In zei-init: /dev/null; a supervisor's standard input is a copy of it.
+pub const NULL: RawFd = 8;
+/// The first number that supervisors don't inherit.
+pub const END: RawFd = NULL + 1;
+
+/// Keeps the numbers above free of anything else, until zei-init puts the real ones there.
+pub fn reserve() -> Result<(), Errno> {
+    raw::occupy(DEFINITIONS..=NULL)
+}
 
 /// The run records of a whole tree.
 #[derive(Debug)]

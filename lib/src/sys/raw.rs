@@ -1,6 +1,7 @@
 //! The only file with `unsafe`: what neither std nor nix offers safely.
 //!
-//! Owns: process creation, and thin wrappers of single system calls. Must never: decide anything.
+//! Owns: thin wrappers of single system calls, and memory that is shared with a child. Must never: decide
+//! anything.
 #![allow(unsafe_code)]
 
 use crate::exit::Exit;
@@ -10,7 +11,6 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::marker::PhantomData;
 use core::ptr;
 use nix::errno::Errno;
-use nix::sys::stat::Mode;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Makes `main` of a program that needs no runtime of Rust's: what std sets up before `main`
@@ -21,11 +21,10 @@ macro_rules! bare_main {
         /// Called by the C library.
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
-        pub extern "C" fn main(
-            count: core::ffi::c_int,
-            arguments: *const *const core::ffi::c_char,
-        ) -> core::ffi::c_int {
-            core::ffi::c_int::from($run($crate::sys::raw::Arguments::from_main(count, arguments)))
+        extern "C" fn main(count: core::ffi::c_int, arguments: *const *const core::ffi::c_char) -> core::ffi::c_int {
+            // SAFETY: these are what the C library passed.
+            let arguments = unsafe { $crate::sys::raw::Arguments::from_main(count, arguments) };
+            core::ffi::c_int::from($run(arguments))
         }
     };
 }
@@ -35,9 +34,10 @@ macro_rules! bare_main {
 pub struct Arguments(&'static [*const c_char]);
 
 impl Arguments {
+    /// # Safety
+    /// For [`bare_main!`] alone: the two must be what the C library passed to `main`.
     #[doc(hidden)]
-    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only bare_main! calls it, with what the C library passes")]
-    pub fn from_main(count: c_int, arguments: *const *const c_char) -> Arguments {
+    pub unsafe fn from_main(count: c_int, arguments: *const *const c_char) -> Arguments {
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: the C library passes `count` pointers that live as long as the process.
         Arguments(if arguments.is_null() { &[] } else { unsafe { core::slice::from_raw_parts(arguments, count) } })
@@ -71,12 +71,12 @@ impl<'a> Strings<'a> {
     /// Collects them.
     pub fn collect(strings: impl Iterator<Item = &'a CStr> + Clone) -> Strings<'a> {
         let mut inline = [ptr::null(); Strings::INLINE];
-        let mut spilled = Vec::new();
-        if strings.clone().count() < Strings::INLINE {
-            inline.iter_mut().zip(strings).for_each(|(slot, string)| *slot = string.as_ptr());
-        } else {
-            spilled = strings.map(CStr::as_ptr).chain([ptr::null()]).collect();
-        }
+        let mut rest = strings.clone();
+        inline.iter_mut().take(Strings::INLINE - 1).zip(&mut rest).for_each(|(slot, string)| *slot = string.as_ptr());
+        let spilled = match rest.next() {
+            None => Vec::new(),
+            Some(_) => strings.map(CStr::as_ptr).chain([ptr::null()]).collect(),
+        };
         Strings { inline, spilled, strings: PhantomData }
     }
 
@@ -84,7 +84,8 @@ impl<'a> Strings<'a> {
         if self.spilled.is_empty() { self.inline.as_ptr() } else { self.spilled.as_ptr() }
     }
 
-    fn first(&self) -> Option<&CStr> {
+    /// The first string.
+    pub fn first(&self) -> Option<&CStr> {
         // SAFETY: the array has at least one slot; a pointer in it that is not NULL is a valid string.
         unsafe {
             let first = *self.as_ptr();
@@ -92,7 +93,8 @@ impl<'a> Strings<'a> {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &CStr> {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &CStr> {
         let mut next = self.as_ptr();
         core::iter::from_fn(move || {
             // SAFETY: the array ends with NULL, and `next` never passes it.
@@ -108,90 +110,53 @@ impl<'a> Strings<'a> {
     }
 }
 
-/// What becomes of the new process's session and terminal.
+/// What a new process has of its parent's descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Session {
-    /// The parent's.
-    Same,
-    /// The parent's, but a process group of its own.
-    Group,
-    /// The parent's, but a process group of its own, which gets the terminal's foreground.
-    ForegroundGroup,
-    /// A new one.
-    New,
-    /// A new one that takes the terminal on standard input.
-    NewWithTerminal,
+pub enum Descriptors {
+    /// A copy of all of them.
+    Copied,
+    /// The parent's own table: the child's first act must be [`keep_descriptors_below`].
+    Shared,
 }
 
-/// Where a standard stream of the new process comes from.
-#[derive(Clone, Copy, Debug)]
-pub enum Stream<'a> {
-    /// The parent's descriptor of the same number.
-    Same,
-    /// This descriptor of the parent's.
-    Of(BorrowedFd<'a>),
-    /// This file, opened for appending after the switch of the user.
-    Path(&'a CStr),
-    /// What standard output has become.
-    LikeStdout,
+/// Leaves a table that is shared with the parent, taking along what lies below `first` (close_range(2) with
+/// CLOSE_RANGE_UNSHARE, Linux 5.9; without it, a copy of everything). What lies above is never copied, so
+/// that a start costs the same beside ten and ten thousand descriptors.
+pub fn keep_descriptors_below(first: RawFd) -> Result<(), Errno> {
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
+    // SAFETY: plain numbers.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_UNSHARE) == 0 {
+            return Ok(());
+        }
+        Errno::result(libc::unshare(libc::CLONE_FILES)).map(drop)
+    }
 }
 
-/// A process to be made.
-#[derive(Debug)]
-pub struct Spawn<'a> {
-    /// The program and its arguments; without a slash it is looked up in PATH of `environment`.
-    pub arguments: Strings<'a>,
-    /// Its environment.
-    pub environment: Strings<'a>,
-    /// Where it writes its own pid (8 bytes, little-endian) before anything else.
-    pub record: Option<(BorrowedFd<'a>, i64)>,
-    /// Its session.
-    pub session: Session,
-    /// Its standard streams.
-    pub streams: [Stream<'a>; 3],
-    /// A descriptor it gets beside 0, 1, 2, and the number it has there.
-    pub pass: Option<(BorrowedFd<'a>, RawFd)>,
-    /// The signals whose disposition is put back to the default.
-    pub defaults: signal::Set,
-    /// The signals that it ignores beside those that the parent ignores.
-    pub ignored: signal::Set,
-    /// The signals that are blocked in it.
-    pub blocked: signal::Set,
-    /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
-    pub nofile: Option<(u64, u64)>,
-    /// The signal it gets when this process dies (prctl(2), PR_SET_PDEATHSIG).
-    pub death_signal: Option<u8>,
-    /// Mode creation mask.
-    pub umask: Option<u32>,
-    /// Working directory.
-    pub directory: Option<&'a CStr>,
-    /// User and group.
-    pub ids: Option<(u32, u32)>,
-    /// Supplementary groups, taken only together with `ids`.
-    pub groups: &'a [u32],
-}
-
-struct Child<'a> {
-    spawn: &'a Spawn<'a>,
+struct Child<'a, T> {
+    context: &'a T,
+    become_program: fn(&T) -> Failure,
     failure: Option<Failure>,
 }
 
-/// Makes the process and returns its pid once it has become the program.
+/// Makes a process that runs `become_program`, which returns only if it failed. Returns the pid once
+/// the process has executed its program, or how it failed.
 ///
-/// A clone(2) with CLONE_VM and CLONE_VFORK: the parent sleeps until the child has executed or
-/// failed, and the child says through shared memory where it failed.
+/// A clone(2) with CLONE_VM and CLONE_VFORK: the parent sleeps meanwhile, and the child says through
+/// shared memory where it failed. So `become_program` must not allocate, lock, or touch the parent's state.
 #[inline(never)]
-pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
+pub fn vfork<T>(context: &T, become_program: fn(&T) -> Failure, descriptors: Descriptors) -> Result<u32, Failure> {
     // Room for one path and the frames; only the pages that are used are ever touched.
     let mut stack = core::mem::MaybeUninit::<[u8; 24 * 1024]>::uninit();
-    let mut child = Child { spawn, failure: None };
+    let mut child = Child { context, become_program, failure: None };
     // SAFETY: the stack grows down from its aligned top and outlives the child's use of it, as the
     // parent sleeps until the child has left this memory; so `child` is never accessed by both.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(1).cast::<u8>();
         let top = top.sub(top as usize % 16).cast::<c_void>();
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        libc::clone(run_child, top, flags, ptr::from_mut(&mut child).cast())
+        let files = if descriptors == Descriptors::Shared { libc::CLONE_FILES } else { 0 };
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | files;
+        libc::clone(run_child::<T>, top, flags, ptr::from_mut(&mut child).cast())
     };
     if pid < 0 {
         return Err(Failure { stage: SpawnStage::Process, errno: Errno::last_raw() });
@@ -208,140 +173,95 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
     }
 }
 
-extern "C" fn run_child(child: *mut c_void) -> c_int {
-    // SAFETY: `spawn` passed a pointer to its own `Child` and sleeps meanwhile.
-    let child = unsafe { &mut *child.cast::<Child<'_>>() };
-    if let Err((stage, errno)) = become_program(child.spawn) {
-        let failure = Some(Failure { stage, errno: errno as i32 });
-        // SAFETY: as above.
-        unsafe { ptr::write_volatile(&raw mut child.failure, failure) };
-    }
-    // SAFETY: ends this process without running anything of the parent's.
-    unsafe { libc::_exit(127) }
-}
-
-/// Shared memory with the parent: nothing here may allocate, lock, or touch the parent's state.
-fn become_program(spawn: &Spawn<'_>) -> Result<(), (SpawnStage, Errno)> {
-    let at = |stage| move |errno| (stage, errno);
-    if let Some((file, offset)) = spawn.record {
-        let pid = u64::from(std::process::id()).to_le_bytes();
-        nix::sys::uio::pwrite(file, &pid, offset).map_err(at(SpawnStage::Record))?;
-    }
-    begin_session(spawn.session)?;
-    direct_streams(&spawn.streams)?;
-    if let Some((from, to)) = spawn.pass {
-        duplicate(from.as_raw_fd(), to).map_err(at(SpawnStage::Stdin))?;
-    }
-    if spawn.session == Session::NewWithTerminal {
-        // SAFETY: TIOCSCTTY takes an integer; 0: don't steal the terminal from another session.
-        Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }).map_err(at(SpawnStage::Terminal))?;
-    }
-    for signal in spawn.defaults.iter() {
-        set_default(signal).map_err(at(SpawnStage::Signals))?;
-    }
-    if let Some((soft, hard)) = spawn.nofile {
-        let limit = nix::sys::resource::Resource::RLIMIT_NOFILE;
-        nix::sys::resource::setrlimit(limit, soft, hard).map_err(at(SpawnStage::Limits))?;
-    }
-    if let Some(signal) = spawn.death_signal {
-        // SAFETY: plain numbers.
-        let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) };
-        Errno::result(result).map_err(at(SpawnStage::Signals))?;
-    }
-    for signal in spawn.ignored.iter() {
-        set_ignored(signal).map_err(at(SpawnStage::Signals))?;
-    }
-    if let Some(mask) = spawn.umask {
-        nix::sys::stat::umask(Mode::from_bits_truncate(mask));
-    }
-    if let Some(directory) = spawn.directory {
-        nix::unistd::chdir(directory).map_err(at(SpawnStage::Directory))?;
-    }
-    if let Some((uid, gid)) = spawn.ids {
-        switch(uid, gid, spawn.groups)?;
-    }
-    open_streams(&spawn.streams)?;
-    set_mask(spawn.blocked).map_err(at(SpawnStage::Signals))?;
-    Err((SpawnStage::Execute, execute(&spawn.arguments, &spawn.environment)))
-}
-
-fn begin_session(session: Session) -> Result<(), (SpawnStage, Errno)> {
-    let at = |errno| (SpawnStage::Session, errno);
-    match session {
-        Session::Same => Ok(()),
-        Session::New | Session::NewWithTerminal => nix::unistd::setsid().map(drop).map_err(at),
-        Session::Group => own_group().map_err(at),
-        Session::ForegroundGroup => {
-            own_group().map_err(at)?;
-            // SAFETY: descriptor 0 is only used for this call.
-            let terminal = unsafe { BorrowedFd::borrow_raw(0) };
-            match nix::unistd::tcsetpgrp(terminal, nix::unistd::getpgrp()) {
-                // No terminal, one of another session, or hung up: then there is no foreground to take.
-                Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EIO) => Ok(()),
-                Err(errno) => Err((SpawnStage::Terminal, errno)),
-            }
-        }
+extern "C" fn run_child<T>(child: *mut c_void) -> c_int {
+    // SAFETY: `vfork` passed a pointer to its own `Child` and sleeps meanwhile; _exit ends this
+    // process without running anything of the parent's.
+    unsafe {
+        let child = &mut *child.cast::<Child<'_, T>>();
+        let failure = Some((child.become_program)(child.context));
+        ptr::write_volatile(&raw mut child.failure, failure);
+        libc::_exit(127)
     }
 }
 
-fn own_group() -> Result<(), Errno> {
-    let own = nix::unistd::Pid::from_raw(0);
-    nix::unistd::setpgid(own, own)
+/// Executes a program in this process; returns only the error.
+pub fn execve(path: &CStr, arguments: &Strings<'_>, environment: &Strings<'_>) -> Errno {
+    // SAFETY: NULL-terminated arrays of valid strings.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    Errno::last()
 }
 
-const STREAM_STAGES: [SpawnStage; 3] = [SpawnStage::Stdin, SpawnStage::Stdout, SpawnStage::Stderr];
-
-/// Descriptors first, all of them copied away before any is replaced: a service may swap 1 and 2.
-fn direct_streams(streams: &[Stream<'_>; 3]) -> Result<(), (SpawnStage, Errno)> {
-    let mut sources: [Option<RawFd>; 3] = [None; 3];
-    for ((source, stream), stage) in sources.iter_mut().zip(streams).zip(STREAM_STAGES) {
-        if let Stream::Of(descriptor) = stream {
-            let low = descriptor.as_raw_fd() <= 2;
-            let copy = if low { copy_high(descriptor.as_raw_fd()) } else { Ok(descriptor.as_raw_fd()) };
-            *source = Some(copy.map_err(|errno| (stage, errno))?);
-        }
-    }
-    for ((number, source), stage) in (0..).zip(sources).zip(STREAM_STAGES) {
-        if let Some(source) = source {
-            duplicate(source, number).map_err(|errno| (stage, errno))?;
-        }
-    }
-    Ok(())
+/// Gives back the memory below the caller's stack frame, which a deeper call has used: a process that
+/// is going to sleep for days holds no pages that it needs for microseconds.
+#[inline(never)]
+pub fn release_stack() {
+    const PAGE: usize = 4096;
+    const LENGTH: usize = 64 * PAGE;
+    let marker = 0u8;
+    // This frame and what madvise itself needs lie in the marker's page or the one below it.
+    let end = (ptr::from_ref(&marker) as usize & !(PAGE - 1)).saturating_sub(PAGE);
+    let begin = end.saturating_sub(LENGTH);
+    // SAFETY: nothing below the stack pointer is in use; addresses outside of the stack's mapping are
+    // refused by the kernel, not touched, as a gap lies below it.
+    let _only_a_saving = unsafe { libc::madvise(begin as *mut c_void, LENGTH, libc::MADV_DONTNEED) };
 }
 
-/// Files next, with the service's own rights. Never waits: a FIFO that nobody reads is an error.
-fn open_streams(streams: &[Stream<'_>; 3]) -> Result<(), (SpawnStage, Errno)> {
-    for ((number, stream), stage) in (0..).zip(streams).zip(STREAM_STAGES) {
-        let at = |errno| (stage, errno);
-        match stream {
-            Stream::Same | Stream::Of(_) => {}
-            Stream::LikeStdout => duplicate(1, number).map_err(at)?,
-            Stream::Path(path) => {
-                let flags = libc::O_WRONLY
-                    | libc::O_CREAT
-                    | libc::O_APPEND
-                    | libc::O_NOFOLLOW
-                    | libc::O_NOCTTY
-                    | libc::O_NONBLOCK
-                    | libc::O_CLOEXEC;
-                // SAFETY: a valid string and plain numbers.
-                let file = Errno::result(unsafe { libc::open(path.as_ptr(), flags, 0o640) }).map_err(at)?;
-                // SAFETY: as above; the description is this process's own, so the flag is nobody else's.
-                Errno::result(unsafe { libc::fcntl(file, libc::F_SETFL, libc::O_APPEND) }).map_err(at)?;
-                duplicate(file, number).map_err(at)?;
-            }
-        }
-    }
-    Ok(())
+/// Reads a clock by the system call itself: the vDSO would be faster, but its page needs two page tables,
+/// 8 kB in every supervisor.
+pub fn clock(clock: nix::time::ClockId) -> (i64, i64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid pointer; the clocks that zei reads exist always.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, clock.as_raw(), &raw mut time) };
+    (time.tv_sec, time.tv_nsec)
 }
 
-/// Out of the way of 0, 1, 2 and of what is passed on.
-fn copy_high(descriptor: RawFd) -> Result<RawFd, Errno> {
+/// Takes the terminal on standard input as this session's; fails if another session has it.
+pub fn take_terminal() -> Result<(), Errno> {
+    // SAFETY: TIOCSCTTY takes an integer; 0: don't steal.
+    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }).map(drop)
+}
+
+/// The signal that this process gets when its parent dies.
+pub fn set_death_signal(signal: u8) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) }).map(drop)
+}
+
+/// Sets the supplementary groups, by the bare system call: glibc's wrappers of this and the next two would
+/// signal threads, through memory that a child of [`vfork`] shares with its parent.
+pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
+    // SAFETY: pointer and length belong together.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+/// Sets real, effective and saved group id.
+pub fn setresgid(gid: u32) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+}
+
+/// Sets real, effective and saved user id.
+pub fn setresuid(uid: u32) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// Whether the supplementary groups are these already: then setgroups(2), which needs a right, is not needed.
+pub fn has_groups(groups: &[u32]) -> bool {
+    let mut own = [0; 64];
+    // SAFETY: the array has room for as many as said.
+    let count = unsafe { libc::getgroups(64, own.as_mut_ptr()) };
+    usize::try_from(count).ok().and_then(|count| own.get(..count)) == Some(groups)
+}
+
+/// A copy of a descriptor, closed on exec, out of the way of 0, 1, 2 and of what is passed on.
+pub fn copy_high(descriptor: RawFd) -> Result<RawFd, Errno> {
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 16) })
 }
 
-fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
+/// Makes `to` another descriptor of what `from` is, not closed on exec.
+pub fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
     // SAFETY: plain numbers; the caller means to replace `to`. The copy is inherited.
     Errno::result(if from == to {
         unsafe { libc::fcntl(from, libc::F_SETFD, 0) }
@@ -349,75 +269,6 @@ fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
         unsafe { libc::dup2(from, to) }
     })
     .map(drop)
-}
-
-/// Groups, then gid, then uid: after the uid there is no right left to change the others.
-fn switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)> {
-    if !has_groups(groups) {
-        // SAFETY: pointer and length belong together.
-        Errno::result(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
-            .map_err(|errno| (SpawnStage::Groups, errno))?;
-    }
-    // The bare system calls: glibc's wrappers would signal threads through memory shared with the parent.
-    // SAFETY: plain numbers.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })
-        .map_err(|errno| (SpawnStage::Group, errno))?;
-    // SAFETY: plain numbers.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
-        .map_err(|errno| (SpawnStage::User, errno))?;
-    Ok(())
-}
-
-/// Whether the supplementary groups are these already: then setgroups(2) needs no right.
-fn has_groups(groups: &[u32]) -> bool {
-    let mut own = [0; 64];
-    // SAFETY: the array has room for as many as said.
-    let count = unsafe { libc::getgroups(64, own.as_mut_ptr()) };
-    usize::try_from(count).ok().and_then(|count| own.get(..count)) == Some(groups)
-}
-
-/// Returns only when nothing could be executed, with the most telling error.
-#[inline(never)]
-fn execute(arguments: &Strings<'_>, environment: &Strings<'_>) -> Errno {
-    let Some(program) = arguments.first() else { return Errno::ENOENT };
-    let attempt = |path: &CStr| {
-        // SAFETY: NULL-terminated arrays of valid strings.
-        unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
-        Errno::last()
-    };
-    if program.to_bytes().contains(&b'/') {
-        return attempt(program);
-    }
-    let path = environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="));
-    let mut error = Errno::ENOENT;
-    for directory in path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
-        let mut buffer = [0; 4096];
-        let directory = if directory.is_empty() { b"." } else { directory };
-        let Some(candidate) = join(&mut buffer, directory, program.to_bytes()) else { continue };
-        match attempt(candidate) {
-            Errno::ENOENT | Errno::ENOTDIR => {}
-            // Seen, but not allowed here: a later one may be, but "not found" would be a lie.
-            Errno::EACCES => error = Errno::EACCES,
-            other => return other,
-        }
-    }
-    error
-}
-
-/// What Docker's images have where a service's environment has no PATH.
-const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-fn join<'b>(buffer: &'b mut [u8; 4096], directory: &[u8], program: &[u8]) -> Option<&'b CStr> {
-    let length = directory.len() + 1 + program.len() + 1;
-    let target = buffer.get_mut(..length)?;
-    let bytes = directory.iter().chain(b"/").chain(program).chain(b"\0");
-    target.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    CStr::from_bytes_with_nul(target).ok()
-}
-
-/// Replaces this process; returns only the error.
-pub fn exec(arguments: &Strings<'_>, environment: &Strings<'_>) -> Errno {
-    execute(arguments, environment)
 }
 
 /// Puts SIGPIPE back to its default, which Rust's runtime ignores for its own program but
@@ -524,11 +375,14 @@ pub fn publish(descriptor: OwnedFd, number: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Moves a descriptor out of the way of the low numbers (to 16 or above), closed on exec.
-pub fn move_high(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
-    let copy = copy_high(descriptor.as_raw_fd())?;
-    // SAFETY: fcntl has just made it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+/// Fills these numbers with copies of standard error, closed on exec, so that nothing that is opened later
+/// gets one of them before it is [`publish`]ed there. What was open there is closed.
+pub fn occupy(numbers: core::ops::RangeInclusive<RawFd>) -> Result<(), Errno> {
+    for number in numbers {
+        // SAFETY: plain numbers; the caller owns these.
+        Errno::result(unsafe { libc::dup3(2, number, libc::O_CLOEXEC) })?;
+    }
+    Ok(())
 }
 
 /// Marks every descriptor from `first` on to be closed on exec (close_range(2), Linux 5.11; ENOSYS
@@ -540,14 +394,17 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
 }
 
 /// Maps a whole file for reading, for the life of the process. The caller makes sure that it can't
-/// shrink (a sealed memfd).
+/// shrink (a sealed memfd). Near the program where there is room, as a page table covers 2 MB.
 pub fn map(file: BorrowedFd<'_>, length: usize) -> Result<&'static [u8], Errno> {
+    const TABLE: usize = 2 * 1024 * 1024;
     if length == 0 {
         return Ok(&[]);
     }
-    // SAFETY: a fresh private mapping at an address of the kernel's choice, never unmapped; the file is sealed.
+    let near = (map as *const () as usize & !(TABLE - 1)) + TABLE / 2;
+    // SAFETY: a fresh private mapping, never unmapped; the address is only a wish; the file is sealed.
     unsafe {
-        let address = libc::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0);
+        let wish = ptr::without_provenance_mut(near);
+        let address = libc::mmap(wish, length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0);
         if address == libc::MAP_FAILED {
             return Err(Errno::last());
         }
@@ -627,6 +484,19 @@ pub fn reap_any() -> Result<Option<(u32, Exit)>, Errno> {
     } else {
         Exit::Code(byte(libc::WEXITSTATUS(status)))
     };
+    Ok((pid > 0).then(|| (pid.unsigned_abs(), exit)))
+}
+
+/// The same, but the child stays as it is (waitid(2), WNOWAIT).
+pub fn look_any() -> Result<Option<(u32, Exit)>, Errno> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: fills in the local; where no child has ended it stays zeroed.
+    let (pid, code, status) = unsafe {
+        let mut info: libc::siginfo_t = core::mem::zeroed();
+        Errno::result(libc::waitid(libc::P_ALL, 0, &raw mut info, flags))?;
+        (info.si_pid(), info.si_code, info.si_status().to_le_bytes()[0])
+    };
+    let exit = if code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) };
     Ok((pid > 0).then(|| (pid.unsigned_abs(), exit)))
 }
 

@@ -6,7 +6,8 @@ need_root
 
 cat >"$T/probe" <<'SCRIPT'
 #!/bin/sh
-for f in /proc/self/fd/*; do [ ! -e "$f" ] || echo "fd: ${f##*/}"; done
+# ls itself has the directory open.
+ls -l /proc/self/fd | sed -n '/[0-9]\/fd$/d; s/.* \([0-9]*\) -> .*/fd: \1/p'
 echo "stdin: $(readlink /proc/self/fd/0)"
 echo "id: $(id -un 2>/dev/null || id -u)"
 echo "pwd: $(pwd)"

@@ -11,9 +11,9 @@ services:
     shell: "until grep -q 'db start' $T/journal; do sleep 0.05; done; echo prepare >>$T/journal"
     oneshot: true
 YAML
-run_tree -c "$T/zei.yaml" -- sh -c "echo cmd \$PWD \$FOO >>$T/journal; exit 5"
+run_tree -c "$T/zei.yaml" -- sh -c "echo cmd \$PWD >>$T/journal; exit 5"
 expect "exit code" "$CODE" 5
-expect "order" "$(sed 's/ start .*/ start/' "$T/journal" | paste -sd,)" "db start,prepare,cmd / ,db term,db gone"
+expect "order" "$(sed 's/ start .*/ start/' "$T/journal" | paste -sd,)" "db start,prepare,cmd /,db term,db gone"
 
 # A service that fails before keeps it from starting.
 : >"$T/journal"

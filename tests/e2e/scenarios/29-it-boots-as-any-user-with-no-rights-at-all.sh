@@ -16,7 +16,8 @@ expect "its uid" "$(<"$T/id")" 4711
 expect_code 0 ctl wait web --for running --timeout 10s
 expect_code 0 ctl restart web
 wait_for "the second start" journal_has_count 'web start .*' 2
-expect "the run directory is private" "$(inside stat -c '%u %a' /run/zei </dev/null)" "4711 700"
+places='/run/zei /tmp/zei-4711 /dev/shm/zei-4711-*'
+expect "the run directory is private" "$(inside sh -c "stat -c '%u %a' $places 2>/dev/null" </dev/null || :)" "4711 700"
 stop_tree
 expect "exit code" "$CODE" 0
 
@@ -26,6 +27,6 @@ services:
 YAML
 run_tree -c "$T/zei.yaml"
 expect "exit code where a service wants another user" "$CODE" 100
-expect_match "why" "$(errors)" 'web.*user.*app'
+expect_match "why" "$(errors)" '"web": user: .*as root'
 
 pass

@@ -1,3 +1,5 @@
+//! Tests of the user and group files.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -8,8 +8,9 @@ use crate::paths;
 use crate::protocol::control::{Ack, Lines, Progress, RECORD, Request, Token, Verb, parse};
 use crate::protocol::status::{State, Status};
 use crate::sys::event::ring;
+use crate::sys::lock;
 use crate::text::Text;
-use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::collections::VecDeque;
@@ -42,7 +43,7 @@ pub(crate) fn status(name: &str) -> Status {
 /// A run directory, with its lock held.
 pub(crate) struct Zei {
     place: tempfile::TempDir,
-    lock: Option<Flock<File>>,
+    lock: Option<File>,
     control: Option<File>,
 }
 
@@ -52,7 +53,8 @@ impl Zei {
         fs::create_dir_all(place.path().join(paths::INIT)).unwrap();
         fs::create_dir_all(place.path().join(paths::SERVICES)).unwrap();
         let file = |name| place.path().join(paths::INIT).join(name);
-        let lock = Flock::lock(File::create(file(paths::LOCK)).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
+        let lock = File::create(file(paths::LOCK)).unwrap();
+        lock::take(&lock).unwrap();
         let control = control(&file(paths::CONTROL));
         Zei { place, lock: Some(lock), control: Some(control) }
     }

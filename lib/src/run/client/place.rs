@@ -8,8 +8,9 @@ use crate::exit;
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status::{self, Status};
+use crate::sys::lock;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::sched_yield;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::fs;
@@ -143,12 +144,7 @@ impl Place {
 
     fn locked(&self) -> nix::Result<bool> {
         let lock = self.open(&Target::Init.file(paths::LOCK), OFlag::O_RDONLY)?;
-        // Got, it is given back at once.
-        match Flock::lock(lock, FlockArg::LockSharedNonblock) {
-            Ok(_free) => Ok(false),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
-            Err((_, errno)) => Err(errno),
-        }
+        lock::is_taken(lock)
     }
 
     fn open(&self, file: &str, access: OFlag) -> nix::Result<OwnedFd> {

@@ -86,3 +86,43 @@ fn configured(paths: &[PathBuf], failure: Failure) -> Result<Vec<ServiceName>, F
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nowhere() -> Result<Place, Failure> {
+        Err(Failure::new(exit::NO_ZEI, "zei is not running"))
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn without_a_zei_the_configuration_is_shown_and_one_line_says_so() {
+        let place = tempfile::tempdir().unwrap();
+        let config = [place.path().join("zei.yaml")];
+        std::fs::write(&config[0], "services: {web: {command: [x]}, db: {command: [x]}}").unwrap();
+        let look = Look { json: false, colour: false, config: &config };
+        let listed = list(nowhere(), &[], &look).unwrap();
+        assert_eq!(
+            listed.out.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).collect::<Vec<_>>(),
+            [["web", "-", "-", "-", "-"], ["db", "-", "-", "-", "-"]]
+        );
+        assert_eq!((listed.err.len(), listed.code), (1, exit::OK));
+        assert!(listed.err[0].contains("zei is not running"));
+        let one = status(nowhere(), &words(&["web"]), &look).unwrap();
+        assert_eq!((one.out.as_str(), one.code), ("web: -\n", exit::NOT_RUNNING));
+        assert_eq!(status(nowhere(), &words(&["none"]), &look).unwrap_err().code, exit::NO_SUCH_SERVICE);
+    }
+
+    #[test]
+    fn without_a_zei_and_with_a_broken_configuration_both_are_said() {
+        let config = [PathBuf::from("/no/such/file.yaml")];
+        let failure = list(nowhere(), &[], &Look { json: true, colour: false, config: &config }).unwrap_err();
+        assert_eq!(failure.code, exit::NO_ZEI);
+        assert!(failure.message.starts_with("zei is not running\n"), "{}", failure.message);
+        assert!(failure.message.contains("/no/such/file.yaml"), "{}", failure.message);
+    }
+}

@@ -10,9 +10,10 @@ use crate::run::report::report;
 use crate::run::setuidgid::{explain, find};
 use crate::signal::{self, Name, Set};
 use crate::sys::process::{signal_child, signal_group};
-use crate::sys::raw::{self, Spawn, Stream, Strings};
+use crate::sys::raw::{self, Strings};
 use crate::sys::say;
 use crate::sys::signals::Signals;
+use crate::sys::spawn::{self, Spawn, Stream};
 use core::fmt;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -128,13 +129,13 @@ impl<'a> Init<'a> {
             raw::set_parent_death_signal(signal).map_err(refused("ask for a signal at its parent's end"))?;
         }
         let terminal = Terminal::find();
-        let spawned = raw::spawn(&Spawn {
+        let spawned = spawn::spawn(&Spawn {
             arguments: Strings::collect(command.iter().copied()),
             environment: Strings::collect(raw::environment()),
             record: None,
             session: terminal.session(),
             streams: [Stream::Same; 3],
-            pass: None,
+            descriptors_below: None,
             defaults: Set::EMPTY,
             ignored: chld,
             blocked,

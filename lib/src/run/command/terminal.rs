@@ -8,7 +8,8 @@
 //! everything as a login leaves it: job control works. The group is never orphaned (its leader's
 //! parent, zei-init, is in the same session), so ^Z can stop it.
 
-use crate::sys::raw::{self, Session};
+use crate::sys::raw;
+use crate::sys::spawn::Session;
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
 /// What zei-init had when it was started.

@@ -15,11 +15,12 @@ use crate::model::spec::{Config, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::run::report::report;
-use crate::sys::{credentials, raw};
+use crate::sys::{credentials, ledger, raw};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
-use rundir::{Refusal, RunDir};
+use rundir::Refusal;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// The name that stands before every message.
@@ -83,36 +84,32 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     // Whatever else was inherited is for nobody.
     let _older_kernels_leave_it_open = raw::close_on_exec_from(3);
     let nofile = tree::raise_descriptor_limit(config.services.len());
-    let run_dir = match rundir::make() {
-        Ok(run_dir) => Some(run_dir),
+    ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;
+    let names: Vec<ServiceName> = config.services.iter().map(|service| service.name).collect();
+    let (run_dir, made) = match rundir::make(&names) {
+        Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
         Err(Refusal::Nowhere(tried)) => {
             report(PROGRAM, nowhere(&tried));
-            None
+            (None, Vec::new())
         }
     };
     let services = run_dir.as_ref().map(|run_dir| run_dir.services.try_clone()).transpose();
     let services = services.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))?;
     let shared = shared::share(config, environment, services, nofile).map_err(refused)?;
-    let controls = config.services.iter().map(|service| make_service(run_dir.as_ref(), service)).collect();
+    let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
+    controls.resize_with(names.len(), || None);
     let command = config.services.iter().position(|service| service.name == ServiceName::CMD);
     let tree = Tree::new(nodes(&config.services), command, config.signals.clone(), config.shutdown_timeout);
     tree::Running::begin(config, tree, supervisor, shared, run_dir, controls).map_err(refused)
 }
 
 /// A service without a control FIFO lives, but can't be controlled.
-fn make_service(run_dir: Option<&RunDir>, service: &ServiceSpec) -> Option<std::os::fd::OwnedFd> {
-    match run_dir?.make_service(service.name) {
-        Ok(control) => Some(control),
-        Err(errno) => {
-            let path = run_dir?.path.join(paths::SERVICES).join(service.name.as_str());
-            report(
-                PROGRAM,
-                format!("cannot make {}: {}; {} can't be controlled", path.display(), errno.desc(), service.name),
-            );
-            None
-        }
-    }
+fn control(name: ServiceName, made: Result<OwnedFd, Errno>) -> Option<OwnedFd> {
+    made.map_err(|errno| {
+        report(PROGRAM, format!("cannot make the directory of {name}: {}; it can't be controlled", errno.desc()));
+    })
+    .ok()
 }
 
 fn taken(path: &std::path::Path) -> String {

@@ -6,11 +6,11 @@
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status;
-use crate::sys::raw;
+use crate::sys::{lock, raw};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -20,18 +20,16 @@ const LEFTOVER_GRACE_MS: u16 = 30_000;
 /// What a control FIFO holds: one page, as FIFOs beyond some thousands of pages are held against the user.
 const FIFO_SIZE: i32 = 4096;
 
-/// The run directory of this zei-init. Its descriptors stay out of the way of those with fixed numbers.
+/// The run directory of this zei-init.
 #[derive(Debug)]
 pub struct RunDir {
-    /// Where it is.
-    pub path: PathBuf,
     /// Itself.
     pub directory: OwnedFd,
     /// The directory of all services' directories.
     pub services: OwnedFd,
     /// zei-init's control FIFO.
     pub control: OwnedFd,
-    _lock: Flock<OwnedFd>,
+    _lock: OwnedFd,
 }
 
 /// Why there is no run directory.
@@ -43,8 +41,20 @@ pub enum Refusal {
     Nowhere(Vec<(PathBuf, &'static str)>),
 }
 
-/// Makes the run directory in the first place that allows it.
-pub fn make() -> Result<RunDir, Refusal> {
+/// Makes the run directory in the first place that allows it, and one for each of these services, with
+/// its control FIFO (or the reason why there is none).
+pub fn make(services: &[ServiceName]) -> Result<(RunDir, Vec<Result<OwnedFd, Errno>>), Refusal> {
+    // The modes below are meant as they are written.
+    let mask = umask(Mode::empty());
+    let made = make_unmasked().map(|run_dir| {
+        let controls = services.iter().map(|name| run_dir.make_service(*name)).collect();
+        (run_dir, controls)
+    });
+    umask(mask);
+    made
+}
+
+fn make_unmasked() -> Result<RunDir, Refusal> {
     let named = std::env::var_os(paths::RUN_VARIABLE).map(PathBuf::from);
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok();
@@ -59,7 +69,7 @@ pub fn make() -> Result<RunDir, Refusal> {
         match try_place(&candidate) {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.
-            Err(Errno::EWOULDBLOCK) => return Err(Refusal::Taken(candidate.path)),
+            Err(Errno::EAGAIN) => return Err(Refusal::Taken(candidate.path)),
             Err(errno) => tried.push((candidate.path, errno.desc())),
         }
     }
@@ -69,11 +79,11 @@ pub fn make() -> Result<RunDir, Refusal> {
 fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let private = candidate.shared || !geteuid().is_root();
     let mode = Mode::from_bits_truncate(if private { 0o700 } else { 0o755 });
-    let directory = raw::move_high(open_own(&candidate.path, mode)?)?;
+    let directory = open_own(&candidate.path, mode)?;
     let init = make_directory(&directory, paths::INIT)?;
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
-    let lock = Flock::lock(raw::move_high(lock)?, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+    lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
     for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT] {
         remove(&init, name)?;
@@ -82,8 +92,8 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
         clear(&services)?;
     }
-    let services = raw::move_high(make_directory(&directory, paths::SERVICES)?)?;
-    Ok(RunDir { path: candidate.path.clone(), directory, services, control, _lock: lock })
+    let services = make_directory(&directory, paths::SERVICES)?;
+    Ok(RunDir { directory, services, control, _lock: lock })
 }
 
 fn directory_flags() -> OFlag {
@@ -101,7 +111,7 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     if stat.st_uid != geteuid().as_raw() {
         return Err(Errno::EPERM);
     }
-    // The mode given to mkdir is cut by the umask, or the directory is an old one.
+    // The directory may be an old one.
     fchmod(&directory, mode)?;
     Ok(directory)
 }
@@ -112,23 +122,20 @@ fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(errno),
     }
-    let directory = openat(parent, name, directory_flags(), Mode::empty())?;
-    fchmod(&directory, mode)?;
-    Ok(directory)
+    openat(parent, name, directory_flags(), Mode::empty())
 }
 
 /// A FIFO for control lines, open for both directions, so that no writer ever finds nobody.
 fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     mkfifoat(parent, name, Mode::from_bits_truncate(0o600))?;
     let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let fifo = raw::move_high(openat(parent, name, flags, Mode::empty())?)?;
+    let fifo = openat(parent, name, flags, Mode::empty())?;
     let _larger_is_fine = fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(FIFO_SIZE));
     Ok(fifo)
 }
 
 impl RunDir {
-    /// Makes the directory of a service and its control FIFO.
-    pub fn make_service(&self, name: ServiceName) -> Result<OwnedFd, Errno> {
+    fn make_service(&self, name: ServiceName) -> Result<OwnedFd, Errno> {
         make_fifo(&make_directory(&self.services, name.as_str())?, paths::CONTROL)
     }
 }

@@ -40,16 +40,11 @@ pub fn share(
     let records = || -> Result<OwnedFd, Errno> {
         let records = memfd_create("zei-records", MFdFlags::MFD_CLOEXEC)?;
         ftruncate(&records, length)?;
-        raw::move_high(records)
+        Ok(records)
     };
     let records = records().map_err(|errno| ("make room for the run records", errno))?;
-    let pipe = || -> Result<(OwnedFd, OwnedFd), Errno> {
-        let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        Ok((raw::move_high(reader)?, raw::move_high(writer)?))
-    };
-    let (reports, report) = pipe().map_err(|errno| ("make a pipe", errno))?;
-    let services = services.map(raw::move_high).transpose().map_err(|errno| ("duplicate a descriptor", errno))?;
-    // Everything is out of the way of the fixed numbers now.
+    let pipe = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK);
+    let (reports, report) = pipe.map_err(|errno| ("make a pipe", errno))?;
     let publish =
         |descriptor, number| raw::publish(descriptor, number).map_err(|errno| ("duplicate a descriptor", errno));
     Ok(Shared {
@@ -71,7 +66,7 @@ fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno> {
     }
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-    raw::move_high(file)
+    Ok(file)
 }
 
 /// Prefixes of variables that are for zei-init itself or for the process that it was started as.

@@ -19,20 +19,21 @@ use crate::protocol::status::{InitState, InitStatus};
 use crate::run::acks::Acks;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
-use crate::sys::ledger::CONTROL;
+use crate::sys::ledger;
 use crate::sys::process::{self, Children};
-use crate::sys::raw::{self, Session, Spawn, Stream, Strings};
+use crate::sys::raw::{self, Strings};
 use crate::sys::signals::Signals;
+use crate::sys::spawn::{self, Session, Spawn, Stream};
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// A tree that runs.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub struct Running {
     acks: Acks,
     lines: Lines,
     controls: Vec<Option<OwnedFd>>,
+    /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,
     /// Dispositions that zei-init was started with, and services don't get.
@@ -84,7 +86,11 @@ impl Running {
         terminal::hand_over(config);
         terminal::open_to_services(config);
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
-        let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).and_then(raw::move_high);
+        let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+            .and_then(|null| raw::publish(null, ledger::NULL))
+            .inspect(|null| {
+                let _it_is_copied_where_it_is_used = fcntl(null, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+            });
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
         Ok(Running {
@@ -211,7 +217,9 @@ impl Running {
             let request = line.map_err(|reject| (None, reject)).and_then(control::parse);
             match request {
                 Ok(request) if request.verb == Verb::Shutdown => {
-                    self.answer(request.token, Progress::Done, Text::new());
+                    // It is done when this process is gone, which nobody can be told then.
+                    let accepted = Progress::Accepted { verb: Verb::Shutdown, run: 0, merged: false };
+                    self.answer(request.token, accepted, Text::new());
                     events.push_back(Event::Shutdown);
                 }
                 Ok(request) => {
@@ -297,14 +305,18 @@ impl Running {
         let name = self.name(index);
         let arguments = shared::arguments(&self.supervisor, name, index, self.tree.is_wanted(index));
         let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
-        let control = self.controls.get(index).and_then(Option::as_ref);
-        let made = raw::spawn(&Spawn {
+        // Its FIFO takes the place in this process's own table that the new one shares at first.
+        let control = self.controls.get(index).and_then(Option::as_ref).map_or(self.null.as_fd(), AsFd::as_fd);
+        if let Err(errno) = raw::duplicate(control.as_raw_fd(), ledger::CONTROL) {
+            self.say(format_args!("cannot pass {name} its control FIFO: {}", errno.desc()));
+        }
+        let made = spawn::spawn(&Spawn {
             arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
             environment: Strings::collect(core::iter::empty()),
             record: None,
             session: Session::Same,
             streams: [stdin, Stream::Same, Stream::Same],
-            pass: control.map(|control| (control.as_fd(), CONTROL)),
+            descriptors_below: Some(ledger::END),
             defaults: self.defaults,
             ignored: Set::EMPTY,
             // Until it can take them.

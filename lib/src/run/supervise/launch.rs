@@ -6,7 +6,9 @@ use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
 use crate::signal::Set;
 use crate::sys::process;
-use crate::sys::raw::{self, Session, Spawn, Stream, Strings};
+use crate::sys::raw::{self, Strings};
+use crate::sys::spawn::{self, Session, Spawn, Stream};
+use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -20,11 +22,45 @@ impl Supervisor<'_> {
         match self.make_process() {
             Ok(pid) => Event::Spawned(Process { pid, start: process::start_time(pid).unwrap_or(0) }),
             Err(failure) => {
-                let program = self.definition.arguments().next().unwrap_or_default().to_string_lossy();
-                let (what, why) = (failure.stage.text(), Errno::from_raw(failure.errno).desc());
-                self.say(format_args!("cannot {what}: {why} (command {program:?})"));
+                let why = Errno::from_raw(failure.errno).desc();
+                self.say(format_args!("cannot {}{}: {why}", failure.stage.text(), self.detail(failure.stage)));
                 Event::NotSpawned(failure)
             }
+        }
+    }
+
+    /// The value of the definition that a step is about, and its key.
+    fn detail(&self, stage: SpawnStage) -> Text<512> {
+        let definition = &self.definition;
+        let path = |target: Target<'_>, key| match target {
+            Target::Path(path) => text::format(format_args!(" {path:?} ({key})")),
+            Target::Null => text::format(format_args!(" /dev/null ({key})")),
+            Target::Inherit | Target::Stdout | Target::Stderr | Target::Join => Text::new(),
+        };
+        match (stage, definition.ids) {
+            (SpawnStage::Execute, _) => {
+                text::format(format_args!(" {:?} (command)", definition.arguments().next().unwrap_or_default()))
+            }
+            (SpawnStage::Stdout, _) => path(definition.stdout, "stdout"),
+            (SpawnStage::Stderr, _) => path(definition.stderr, "stderr"),
+            (SpawnStage::Directory, _) => {
+                text::format(format_args!(" {:?} (working_dir)", definition.working_dir.unwrap_or_default()))
+            }
+            (SpawnStage::User, Some((uid, _))) => text::format(format_args!(" {uid} (user)")),
+            (SpawnStage::Group, Some((_, gid))) => text::format(format_args!(" {gid} (group)")),
+            (
+                SpawnStage::Process
+                | SpawnStage::Record
+                | SpawnStage::Session
+                | SpawnStage::Terminal
+                | SpawnStage::Stdin
+                | SpawnStage::Signals
+                | SpawnStage::Groups
+                | SpawnStage::Group
+                | SpawnStage::User
+                | SpawnStage::Limits,
+                _,
+            ) => Text::new(),
         }
     }
 
@@ -34,13 +70,13 @@ impl Supervisor<'_> {
         let stdin = opened.as_ref().map_or(Stream::Same, |input| Stream::Of(input.as_fd()));
         let terminal = definition.stdin == Input::Inherit && isatty(raw::standard(0)) == Ok(true);
         let groups: Vec<u32> = definition.groups().collect();
-        raw::spawn(&Spawn {
+        spawn::spawn(&Spawn {
             arguments: Strings::collect(definition.arguments()),
             environment: Strings::collect(definition.environment()),
             record: Some(self.ledger.child_word(self.index)),
             session: if terminal { Session::NewWithTerminal } else { Session::New },
             streams: [stdin, stream(definition.stdout, 1), stream(definition.stderr, 2)],
-            pass: None,
+            descriptors_below: None,
             // zei-init has put all dispositions back before it executed this program.
             defaults: Set::EMPTY,
             ignored: Set::EMPTY,
@@ -65,7 +101,7 @@ impl Supervisor<'_> {
             Input::Open => {
                 // Opened for both directions the pipe holds itself open: it never ends, whoever dies.
                 let (reader, _writer) = pipe2(OFlag::O_CLOEXEC).map_err(at)?;
-                let path = crate::text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
+                let path = text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
                 open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at)
             }
         }

@@ -1,0 +1,238 @@
+//! Making a process: what happens between clone and exec, in the child.
+//!
+//! Owns: the order of the steps, each with its name in [`SpawnStage`]. Must never: allocate, lock or touch
+//! the parent's state in the child, whose memory is the parent's own.
+
+use crate::model::service::{Failure, SpawnStage};
+use crate::signal;
+use crate::sys::raw::{self, Descriptors, Strings};
+use core::ffi::CStr;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Pid, chdir, getpgrp, setpgid, setsid, tcsetpgrp};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// What becomes of the new process's session and terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Session {
+    /// The parent's.
+    Same,
+    /// The parent's, but a process group of its own.
+    Group,
+    /// The parent's, but a process group of its own, which gets the terminal's foreground.
+    ForegroundGroup,
+    /// A new one.
+    New,
+    /// A new one that takes the terminal on standard input.
+    NewWithTerminal,
+}
+
+/// Where a standard stream of the new process comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Stream<'a> {
+    /// The parent's descriptor of the same number.
+    Same,
+    /// This descriptor of the parent's.
+    Of(BorrowedFd<'a>),
+    /// This file, opened for appending after the switch of the user.
+    Path(&'a CStr),
+    /// What standard output has become.
+    LikeStdout,
+}
+
+/// A process to be made.
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// The program and its arguments; without a slash it is looked up in PATH of `environment`.
+    pub arguments: Strings<'a>,
+    /// Its environment.
+    pub environment: Strings<'a>,
+    /// Where it writes its own pid (8 bytes, little-endian) before anything else.
+    pub record: Option<(BorrowedFd<'a>, i64)>,
+    /// Its session.
+    pub session: Session,
+    /// Its standard streams.
+    pub streams: [Stream<'a>; 3],
+    /// It gets only the descriptors below this number; `None`: all that are not closed on exec.
+    pub descriptors_below: Option<RawFd>,
+    /// The signals whose disposition is put back to the default.
+    pub defaults: signal::Set,
+    /// The signals that it ignores beside those that the parent ignores.
+    pub ignored: signal::Set,
+    /// The signals that are blocked in it.
+    pub blocked: signal::Set,
+    /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
+    pub nofile: Option<(u64, u64)>,
+    /// The signal it gets when this process dies (prctl(2), PR_SET_PDEATHSIG).
+    pub death_signal: Option<u8>,
+    /// Mode creation mask.
+    pub umask: Option<u32>,
+    /// Working directory.
+    pub directory: Option<&'a CStr>,
+    /// User and group.
+    pub ids: Option<(u32, u32)>,
+    /// Supplementary groups, taken only together with `ids`.
+    pub groups: &'a [u32],
+}
+
+/// Makes the process and returns its pid once it has become the program.
+pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
+    let run = |spawn: &Spawn<'_>| match become_program(spawn) {
+        Ok(never) => match never {},
+        Err((stage, errno)) => Failure { stage, errno: errno as i32 },
+    };
+    let descriptors = if spawn.descriptors_below.is_some() { Descriptors::Shared } else { Descriptors::Copied };
+    raw::vfork(spawn, run, descriptors)
+}
+
+fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (SpawnStage, Errno)> {
+    let at = |stage| move |errno| (stage, errno);
+    if let Some(first) = spawn.descriptors_below {
+        raw::keep_descriptors_below(first).map_err(at(SpawnStage::Process))?;
+    }
+    if let Some((file, offset)) = spawn.record {
+        let pid = u64::from(std::process::id()).to_le_bytes();
+        nix::sys::uio::pwrite(file, &pid, offset).map_err(at(SpawnStage::Record))?;
+    }
+    begin_session(spawn.session)?;
+    direct_streams(&spawn.streams)?;
+    if spawn.session == Session::NewWithTerminal {
+        match raw::take_terminal() {
+            // Another session's, as where zei-init was started from a shell: then there is none to take.
+            Ok(()) | Err(Errno::EPERM) => {}
+            Err(errno) => return Err((SpawnStage::Terminal, errno)),
+        }
+    }
+    for signal in spawn.defaults.iter() {
+        raw::set_default(signal).map_err(at(SpawnStage::Signals))?;
+    }
+    for signal in spawn.ignored.iter() {
+        raw::set_ignored(signal).map_err(at(SpawnStage::Signals))?;
+    }
+    if let Some((soft, hard)) = spawn.nofile {
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(SpawnStage::Limits))?;
+    }
+    if let Some(signal) = spawn.death_signal {
+        raw::set_death_signal(signal).map_err(at(SpawnStage::Signals))?;
+    }
+    if let Some(mask) = spawn.umask {
+        umask(Mode::from_bits_truncate(mask));
+    }
+    if let Some(directory) = spawn.directory {
+        chdir(directory).map_err(at(SpawnStage::Directory))?;
+    }
+    if let Some((uid, gid)) = spawn.ids {
+        switch(uid, gid, spawn.groups)?;
+    }
+    open_streams(&spawn.streams)?;
+    raw::set_mask(spawn.blocked).map_err(at(SpawnStage::Signals))?;
+    Err((SpawnStage::Execute, execute(&spawn.arguments, &spawn.environment)))
+}
+
+fn begin_session(session: Session) -> Result<(), (SpawnStage, Errno)> {
+    let at = |errno| (SpawnStage::Session, errno);
+    match session {
+        Session::Same => Ok(()),
+        Session::New | Session::NewWithTerminal => setsid().map(drop).map_err(at),
+        Session::Group => own_group().map_err(at),
+        Session::ForegroundGroup => {
+            own_group().map_err(at)?;
+            match tcsetpgrp(raw::standard(0), getpgrp()) {
+                // No terminal, one of another session, or hung up: then there is no foreground to take.
+                Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EIO) => Ok(()),
+                Err(errno) => Err((SpawnStage::Terminal, errno)),
+            }
+        }
+    }
+}
+
+fn own_group() -> Result<(), Errno> {
+    let own = Pid::from_raw(0);
+    setpgid(own, own)
+}
+
+const STREAM_STAGES: [SpawnStage; 3] = [SpawnStage::Stdin, SpawnStage::Stdout, SpawnStage::Stderr];
+
+/// Descriptors first, all of them copied away before any is replaced: a service may swap 1 and 2.
+fn direct_streams(streams: &[Stream<'_>; 3]) -> Result<(), (SpawnStage, Errno)> {
+    let mut sources: [Option<RawFd>; 3] = [None; 3];
+    for ((source, stream), stage) in sources.iter_mut().zip(streams).zip(STREAM_STAGES) {
+        if let Stream::Of(descriptor) = stream {
+            let number = descriptor.as_raw_fd();
+            let copy = if number <= 2 { raw::copy_high(number) } else { Ok(number) };
+            *source = Some(copy.map_err(|errno| (stage, errno))?);
+        }
+    }
+    for ((number, source), stage) in (0..).zip(sources).zip(STREAM_STAGES) {
+        if let Some(source) = source {
+            raw::duplicate(source, number).map_err(|errno| (stage, errno))?;
+        }
+    }
+    Ok(())
+}
+
+/// Files next, with the service's own rights. Never waits: a FIFO that nobody reads is an error.
+fn open_streams(streams: &[Stream<'_>; 3]) -> Result<(), (SpawnStage, Errno)> {
+    for ((number, stream), stage) in (0..).zip(streams).zip(STREAM_STAGES) {
+        let at = |errno| (stage, errno);
+        match stream {
+            Stream::Same | Stream::Of(_) => {}
+            Stream::LikeStdout => raw::duplicate(1, number).map_err(at)?,
+            Stream::Path(path) => {
+                let kind = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_NOFOLLOW;
+                let manner = OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+                let file = open(*path, kind | manner, Mode::from_bits_truncate(0o640)).map_err(at)?;
+                // The description is this process's own, so its flag is nobody else's.
+                fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).map_err(at)?;
+                raw::duplicate(file.as_raw_fd(), number).map_err(at)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Groups, then gid, then uid: after the uid there is no right left to change the others.
+fn switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)> {
+    if !raw::has_groups(groups) {
+        raw::setgroups(groups).map_err(|errno| (SpawnStage::Groups, errno))?;
+    }
+    raw::setresgid(gid).map_err(|errno| (SpawnStage::Group, errno))?;
+    raw::setresuid(uid).map_err(|errno| (SpawnStage::User, errno))
+}
+
+/// What Docker's images have where an environment has no PATH.
+pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Replaces this process; a program without a slash is looked up in PATH of `environment`. Returns only
+/// when nothing could be executed, with the most telling error.
+#[inline(never)]
+pub fn execute(arguments: &Strings<'_>, environment: &Strings<'_>) -> Errno {
+    let Some(program) = arguments.first() else { return Errno::ENOENT };
+    if program.to_bytes().contains(&b'/') {
+        return raw::execve(program, arguments, environment);
+    }
+    let path = environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="));
+    let mut error = Errno::ENOENT;
+    for directory in path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
+        let mut buffer = [0; 4096];
+        let directory = if directory.is_empty() { b"." } else { directory };
+        let Some(candidate) = join(&mut buffer, directory, program.to_bytes()) else { continue };
+        match raw::execve(candidate, arguments, environment) {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            // Seen, but not allowed here: a later one may be, but "not found" would be a lie.
+            Errno::EACCES => error = Errno::EACCES,
+            other => return other,
+        }
+    }
+    error
+}
+
+fn join<'b>(buffer: &'b mut [u8; 4096], directory: &[u8], program: &[u8]) -> Option<&'b CStr> {
+    let length = directory.len() + 1 + program.len() + 1;
+    let target = buffer.get_mut(..length)?;
+    let bytes = directory.iter().chain(b"/").chain(program).chain(b"\0");
+    target.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    CStr::from_bytes_with_nul(target).ok()
+}

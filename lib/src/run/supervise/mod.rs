@@ -125,39 +125,31 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let mut service = record.service;
-    let policy = &definition.policy;
-    if service.phase == Phase::Starting {
-        // Between the order to make a process and its answer: there is one if it wrote its own pid and is
-        // zei-init's child now.
+    let mut left = service::left_behind(&record.service, record.child);
+    if record.service.process.is_none() {
+        // Only its own word about its pid is known: it is there if zei-init has inherited it.
         let init = nix::unistd::getppid().as_raw().unsigned_abs();
-        let orphan = (record.child != 0).then_some(record.child).filter(|pid| process::parent(*pid) == Some(init));
-        service.process = orphan.map(|pid| Process { pid, start: process::start_time(pid).unwrap_or(0) });
-        service.phase = if orphan.is_some() { Phase::Running } else { Phase::Waiting };
+        left = left
+            .filter(|left| process::parent(left.pid) == Some(init))
+            .map(|left| Process { start: process::start_time(left.pid).unwrap_or(0), ..left });
     }
-    let event = match (service.process, service.phase) {
-        (Some(left), _) => {
-            end(left);
-            Event::Exited { exit: exit::Exit::Signal(signal::KILL), alone: true }
-        }
-        (None, Phase::Stopping { .. }) => Event::Empty,
-        (None, _) => return service,
-    };
-    service::step(service, event, clock::now(), policy).0
+    let gone = left.is_none_or(is_killed);
+    service::take_over(record.service, left, gone, clock::now(), &definition.policy)
 }
 
-/// Kills a process that is not this one's child, and waits until it is gone.
-fn end(left: Process) {
-    if let Ok(descriptor) = raw::pidfd_open(left.pid)
-        && process::signal_other(left, signal::KILL).is_ok()
-    {
-        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-        let _waited = poll(&mut gone, PollTimeout::from(10_000u16));
+/// Kills a process that is not this one's child, and waits for its end; `false`: it has not ended in time.
+fn is_killed(process: Process) -> bool {
+    let Ok(descriptor) = raw::pidfd_open(process.pid) else { return true };
+    if process::signal_other(process, signal::KILL).is_err() {
+        return true;
     }
+    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
 }
 
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
+        // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
         match self.start_if_free().filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.

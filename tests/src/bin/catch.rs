@@ -10,8 +10,9 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use zei::signal::Set;
+use zei::sys::raw;
 use zei::sys::signals::Signals;
-use zei::sys::{raw, spawn};
+use zei::sys::spawn;
 
 fn main() -> Result<(), String> {
     let words: Vec<CString> =

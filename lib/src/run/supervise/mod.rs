@@ -113,7 +113,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         control,
         signals,
         watch: Watch::new(services),
-        commands: Commands::begin(place.as_ref(), &service),
+        commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
         standing: Standing::Coming,
@@ -125,12 +125,19 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let left = service::left_behind(&record.service, record.child);
+    let mut left = service::left_behind(&record.service, record.child);
+    if record.service.process.is_none() {
+        // Only its own word about its pid is known: it is there if zei-init has inherited it.
+        let init = nix::unistd::getppid().as_raw().unsigned_abs();
+        left = left
+            .filter(|left| process::parent(left.pid) == Some(init))
+            .map(|left| Process { start: process::start_time(left.pid).unwrap_or(0), ..left });
+    }
     let gone = left.is_none_or(is_killed);
     service::take_over(record.service, left, gone, clock::now(), &definition.policy)
 }
 
-/// Kills a process that is no child, and waits for its end; `false`: it has not ended in time.
+/// Kills a process that is not this one's child, and waits for its end; `false`: it has not ended in time.
 fn is_killed(process: Process) -> bool {
     let Ok(descriptor) = raw::pidfd_open(process.pid) else { return true };
     if process::signal_other(process, signal::KILL).is_err() {
@@ -142,6 +149,7 @@ fn is_killed(process: Process) -> bool {
 
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
+        // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
         match self.start_if_free().filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
@@ -250,6 +258,10 @@ impl Supervisor<'_> {
 
     /// Takes an event through `step` until nothing more follows from it.
     fn feed(&mut self, event: Event) {
+        // What comes after that is for nobody.
+        if self.leaving {
+            return;
+        }
         let before = self.service;
         let mut next = Some(event);
         while let Some(event) = next {
@@ -262,6 +274,7 @@ impl Supervisor<'_> {
         }
         if self.service != before {
             self.publish();
+            self.tell(before.phase);
         }
         self.settle();
     }
@@ -296,7 +309,7 @@ impl Supervisor<'_> {
     }
 
     fn kill(&self) {
-        let late = matches!(self.service.phase, Phase::Stopping { .. }) && self.service.process.is_some();
+        let late = self.service.process.is_some() && self.definition.policy.stop_signal != signal::KILL;
         let count = process::kill_children();
         if late && count > 0 {
             self.say(format_args!("did not end in time; killed {count} of its processes"));
@@ -348,6 +361,19 @@ impl Supervisor<'_> {
             }
         }
         self.ring();
+    }
+
+    /// Says on standard error what nobody asked for.
+    fn tell(&self, before: Phase) {
+        let well = self.service.ending.is_none_or(Ending::is_success);
+        match self.service.phase {
+            phase if phase == before => {}
+            Phase::Failed(_) => self.say(format_args!("failed ({})", self.reason())),
+            Phase::RestartPending { at } if !well => {
+                self.say(format_args!("ended ({}); starting again in {}", self.reason(), at.since(self.service.since)));
+            }
+            _ => {}
+        }
     }
 
     fn ring(&self) {

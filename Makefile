@@ -28,8 +28,10 @@ demo: dist ## show a small tree as PID 1 of a namespace: start, control, logs, s
 	@ZEI_BIN_DIR="$(abspath $(DIST))" tests/e2e/demo.sh
 
 test: dist ## run every test: cargo's, then end to end in a PID namespace and in Docker
-	cargo test --workspace --locked
-	@ZEI_BIN_DIR="$(abspath $(DIST))" tests/e2e/run all
+	@code=0; \
+	cargo test --workspace --locked --no-fail-fast || code=1; \
+	ZEI_BIN_DIR="$(abspath $(DIST))" tests/e2e/run all || code=1; \
+	exit $$code
 
 check: ## check format, lints, the rules of the architecture, and the shell scripts
 	cargo fmt --all --check

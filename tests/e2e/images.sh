@@ -25,12 +25,16 @@ have_image() { docker image inspect "$1" >/dev/null 2>&1; }
 accounts() { # DIR
     cat >"$1/passwd" <<-LINES
 		root:x:0:0:root:/root:/bin/sh
+		www-data:x:33:33:www-data:/var/www:/bin/false
+		redis:x:101:101:redis:/var/lib/redis:/bin/false
 		app:x:1000:1000:app:/home/app:/bin/sh
 		worker:x:1001:1001:worker:/home/worker:/bin/false
 		nobody:x:65534:65534:nobody:/nonexistent:/bin/false
 	LINES
     cat >"$1/group" <<-LINES
 		root:x:0:
+		www-data:x:33:
+		redis:x:101:
 		app:x:1000:
 		worker:x:1001:
 		extra:x:2000:app
@@ -57,6 +61,8 @@ base() {
             rm -rf "$tree"
             cannot "busybox is not static (Debian: busybox-static)"
         fi
+        # Those of earlier versions of this script, unless something still stands on them.
+        docker images --format '{{.Repository}}:{{.Tag}}' zei-e2e-base | xargs -r docker rmi >/dev/null 2>&1 || :
         tar -C "$tree" -c . | docker import - "$image" >/dev/null
         rm -rf "$tree"
     fi

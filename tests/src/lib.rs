@@ -4,7 +4,10 @@
 // A helper of a test fails as the test does.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
+pub mod lines;
+pub mod process;
 pub mod source;
+pub mod tree;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -12,6 +15,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+
+/// How long a test waits for what must come, before it calls that never.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The variable that names a directory of ready programs, to test those (a release, a static build).
 pub const BIN_DIR: &str = "ZEI_BIN_DIR";

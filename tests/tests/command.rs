@@ -134,7 +134,8 @@ fn each_signal_arrives_unchanged_but_those_that_are_never_forwarded() {
 
 #[test]
 fn with_g_the_whole_process_group_gets_the_signal_and_without_only_the_command() {
-    let script = format!("{CATCH} 1 & exec {CATCH} 2");
+    // An orphan, whose death is no signal to the command.
+    let script = format!("({CATCH} 1 &); exec {CATCH} 2");
     for options in [&["-g"][..], &[][..], &["-g", "--single-child"][..]] {
         let mut running = Running::new(zei_init(&[options, &["sh", "-c", &script]].concat()));
         let pids = [running.ready(), running.ready()];
@@ -176,7 +177,7 @@ fn a_command_that_left_its_group_still_gets_the_signal_with_g() {
 
 #[test]
 fn the_variables_of_tini_and_dumb_init_count() {
-    let script = format!("{CATCH} 1 & exec {CATCH} 1");
+    let script = format!("({CATCH} 1 &); exec {CATCH} 1");
     let mut command = zei_init(&["sh", "-c", &script]);
     command.env("TINI_KILL_PROCESS_GROUP", "1");
     let mut running = Running::new(command);

@@ -346,7 +346,7 @@ fn every_signal_that_zei_acts_on_is_documented() {
     let acted_on = (1..=signal::RTMAX).filter(|number| map.get(*number) != SignalUse::Ignore);
     let mut problems: Vec<String> = acted_on
         .map(|number| signal::Name(number).to_string())
-        .filter(|name| !words(&init, name).next().is_some() && !words(&init, &format!("SIG{name}")).next().is_some())
+        .filter(|name| words(&init, name).next().is_none() && words(&init, &format!("SIG{name}")).next().is_none())
         .map(|name| format!("zei-init.1.md has no {name}"))
         .collect();
     for word in ["shutdown", "forward", "ignore"] {
@@ -414,7 +414,7 @@ fn options_of_page(page: &str) -> BTreeSet<String> {
 fn options_in(term: &str) -> Vec<String> {
     let word = |word: &str| {
         let option: String = word.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
-        (option.starts_with('-') && option.trim_start_matches('-') != "").then_some(option)
+        (option.starts_with('-') && !option.trim_start_matches('-').is_empty()).then_some(option)
     };
     term.split([' ', ',']).filter_map(word).collect()
 }

@@ -6,6 +6,7 @@
 #![no_main]
 
 mod options;
+mod table;
 
 use options::Request;
 use std::io::{self, Write as _};

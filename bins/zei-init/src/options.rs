@@ -1,7 +1,8 @@
 //! The command line of zei-init, which understands what tini and dumb-init understand.
 //!
-//! Owns: the one table of options. Must never: look at anything but arguments and environment.
+//! Owns: how words are read. Must never: look at anything but arguments and environment.
 
+use crate::table::{Meaning, Row, TABLE, help};
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -17,60 +18,6 @@ pub enum Request {
     Print(String),
     Run { tree: init::Options, single: command::Options, command: Vec<&'static CStr> },
     Wrong(String),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Config,
-    Group,
-    Remap,
-    ParentDeath,
-    Subreaper,
-    Warn,
-    Verbose,
-    Rewrite,
-    SingleChild,
-    License,
-    Help,
-    Version,
-}
-
-/// A short and a long spelling, the name of the value if it takes one, and a line for `--help`.
-struct Row(Meaning, Option<u8>, Option<&'static str>, Option<&'static str>, &'static str);
-
-const TABLE: &[Row] = &[
-    Row(Meaning::Config, Some(b'c'), None, Some("PATH"), "read this configuration file or directory; may repeat"),
-    Row(Meaning::Group, Some(b'g'), None, None, "send signals to the command's process group"),
-    Row(Meaning::Remap, Some(b'e'), None, Some("CODE"), "turn this exit code (0 to 255) into 0; may repeat"),
-    Row(Meaning::ParentDeath, Some(b'p'), None, Some("SIGNAL"), "get this signal when the parent process ends"),
-    Row(Meaning::Subreaper, Some(b's'), None, None, "fail where it can't become a child subreaper"),
-    Row(Meaning::Warn, Some(b'w'), None, None, "say which zombies are reaped"),
-    Row(Meaning::Verbose, Some(b'v'), Some("verbose"), None, "say more; may repeat"),
-    Row(Meaning::Rewrite, Some(b'r'), Some("rewrite"), Some("A:B"), "send signal B for A; B = 0: nothing; may repeat"),
-    Row(Meaning::SingleChild, None, Some("single-child"), None, "send signals to the command alone (the default)"),
-    Row(Meaning::License, Some(b'l'), None, None, "print the licence"),
-    Row(Meaning::Help, Some(b'h'), Some("help"), None, "print this text"),
-    Row(Meaning::Version, Some(b'V'), Some("version"), None, "print the version"),
-];
-
-fn help() -> String {
-    let mut text = String::from(
-        "Usage: zei-init [OPTIONS] [--] [COMMAND [ARGS...]]\n\n\
-         Runs the services of /etc/zei/zei.yaml and /etc/zei/zei.d, and COMMAND last; or, without a\n\
-         configuration, COMMAND alone: signals are forwarded to it, zombies are reaped, and its exit code\n\
-         is that of zei-init.\n\nOptions:\n",
-    );
-    for Row(_, short, long, value, line) in TABLE {
-        let short = short.map(|letter| format!("-{}", char::from(letter)));
-        let spellings: Vec<String> = short.into_iter().chain(long.map(|word| format!("--{word}"))).collect();
-        let spelling = format!("{} {}", spellings.join(", "), value.unwrap_or_default());
-        text += &format!("  {spelling:22} {line}\n");
-    }
-    text + "\nVariables: TINI_SUBREAPER (as -s), TINI_KILL_PROCESS_GROUP (as -g), TINI_VERBOSITY (0 to 3),\n\
-        DUMB_INIT_SETSID=0 (as --single-child), DUMB_INIT_DEBUG=1 (as -vv), ZEI_CONFIG (as -c, colons between).\n\
-        \nExit code: that of the command, 128+N if signal N ended it, or\n  \
-        100  bad usage or configuration           126  the command can't be executed\n  \
-        111  the system refused something         127  the command was not found\n"
 }
 
 /// Reads them; options end at the first word that is none, so all that follows belongs to the command.

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
 
@@ -25,9 +25,9 @@ pub enum Children {
 
 /// Looks for a child that has ended, without reaping it.
 pub fn look() -> Children {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    match waitid(Id::All, flags) {
-        Ok(status) => decode(status).map_or(Children::Alive, |(pid, exit)| Children::Ended(pid, exit)),
+    match raw::look_any() {
+        Ok(Some((pid, exit))) => Children::Ended(pid, exit),
+        Ok(None) => Children::Alive,
         Err(_) => Children::None,
     }
 }
@@ -37,20 +37,8 @@ pub fn reap(pid: u32) {
     let _reaped = waitpid(to_pid(pid), Some(WaitPidFlag::WNOHANG));
 }
 
-fn decode(status: WaitStatus) -> Option<(u32, Exit)> {
-    match status {
-        WaitStatus::Exited(pid, code) => Some((from_pid(pid), Exit::Code(code.to_le_bytes()[0]))),
-        WaitStatus::Signaled(pid, signal, _) => Some((from_pid(pid), Exit::Signal(signal as u8))),
-        _ => None,
-    }
-}
-
 fn to_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
-}
-
-fn from_pid(pid: Pid) -> u32 {
-    pid.as_raw().unsigned_abs()
 }
 
 /// Sends a signal to a child that is not reaped yet, so that its pid can't have become another's.
@@ -91,8 +79,8 @@ pub fn start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)?.parse_ascii()
 }
 
-/// The pid of its parent (field 4).
-fn parent(pid: u32) -> Option<u32> {
+/// The pid of a process's parent (field 4).
+pub fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse_ascii().and_then(|parent| u32::try_from(parent).ok())
 }
 
@@ -197,5 +185,19 @@ mod tests {
     fn a_signal_to_another_start_time_is_not_sent() {
         let process = Process { pid: std::process::id(), start: 1 };
         assert_eq!(signal_other(process, crate::signal::KILL), Err(Errno::ESRCH));
+    }
+
+    #[test]
+    fn a_death_by_any_signal_is_seen_and_the_child_is_still_there() {
+        for signal in [9, 34, 64] {
+            let mut child =
+                std::process::Command::new("sh").args(["-c", &format!("kill -{signal} $$")]).spawn().unwrap();
+            let expected = Children::Ended(child.id(), Exit::Signal(signal));
+            // The children of other tests end as well, and are seen until those have reaped them.
+            while look() != expected {
+                std::thread::yield_now();
+            }
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(i32::from(signal)));
+        }
     }
 }

@@ -487,6 +487,19 @@ pub fn reap_any() -> Result<Option<(u32, Exit)>, Errno> {
     Ok((pid > 0).then(|| (pid.unsigned_abs(), exit)))
 }
 
+/// The same, but the child stays as it is (waitid(2), WNOWAIT).
+pub fn look_any() -> Result<Option<(u32, Exit)>, Errno> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: fills in the local; where no child has ended it stays zeroed.
+    let (pid, code, status) = unsafe {
+        let mut info: libc::siginfo_t = core::mem::zeroed();
+        Errno::result(libc::waitid(libc::P_ALL, 0, &raw mut info, flags))?;
+        (info.si_pid(), info.si_code, info.si_status().to_le_bytes()[0])
+    };
+    let exit = if code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) };
+    Ok((pid > 0).then(|| (pid.unsigned_abs(), exit)))
+}
+
 /// Sends this process `signal` when its parent ends (PR_SET_PDEATHSIG(2const)).
 pub fn set_parent_death_signal(signal: u8) -> Result<(), Errno> {
     // SAFETY: plain numbers.

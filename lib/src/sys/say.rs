@@ -8,6 +8,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use std::os::fd::AsRawFd;
@@ -51,8 +52,16 @@ fn put(line: &[u8]) -> Result<(), Errno> {
     if written < line.len() { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
-/// Through a description of this process's own, which may be non-blocking.
+/// Through a description of this process's own, which may be non-blocking. Where that is refused (a terminal
+/// of another user), by a plain write, if the stream takes one now.
 fn reopened(line: &[u8]) -> Result<usize, Errno> {
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    nix::unistd::write(open("/proc/self/fd/2", flags, Mode::empty())?, line)
+    if let Ok(own) = open("/proc/self/fd/2", flags, Mode::empty()) {
+        return nix::unistd::write(own, line);
+    }
+    let mut polled = [PollFd::new(raw::standard(2), PollFlags::POLLOUT)];
+    match poll(&mut polled, PollTimeout::ZERO)? {
+        0 => Err(Errno::EAGAIN),
+        _ => nix::unistd::write(raw::standard(2), line),
+    }
 }

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use zei::signal::Set;
 use zei::sys::raw;
 use zei::sys::signals::Signals;
+use zei::sys::spawn;
 
 fn main() -> Result<(), String> {
     let words: Vec<CString> =
@@ -25,7 +26,7 @@ fn main() -> Result<(), String> {
             ignored.iter().try_for_each(raw::set_ignored).map_err(text)?;
             raw::set_mask(blocked).map_err(text)?;
             let program = raw::Strings::collect(program.iter().map(CString::as_c_str));
-            Err(text(raw::exec(&program, &raw::Strings::collect(raw::environment()))))
+            Err(text(spawn::execute(&program, &raw::Strings::collect(raw::environment()))))
         }
         [count, code @ ..] => {
             catch(count.to_string_lossy().parse().map_err(text)?).map_err(text)?;

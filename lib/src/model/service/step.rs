@@ -376,12 +376,12 @@ fn shut_down(service: &mut Service, shutdown: Shutdown, now: Time, policy: &Poli
             service.phase = Phase::Stopping { stage, deadline: own.min(shutdown.deadline), then: Then::Leave };
             None
         }
-        Phase::Waiting
-        | Phase::RestartPending { .. }
-        | Phase::Scheduled { .. }
-        | Phase::Stopped
-        | Phase::Completed
-        | Phase::Failed(_) => Some(Action::Leave),
+        // Nothing may start any more.
+        Phase::Waiting | Phase::RestartPending { .. } | Phase::Scheduled { .. } => {
+            service.enter(Phase::Stopped, now);
+            Some(Action::Leave)
+        }
+        Phase::Stopped | Phase::Completed | Phase::Failed(_) => Some(Action::Leave),
     }
 }
 

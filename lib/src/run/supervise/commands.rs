@@ -36,12 +36,9 @@ struct Open {
 }
 
 impl Commands {
-    /// With the file that a predecessor may have left.
-    pub fn begin(place: Option<&Place>, service: &Service) -> Commands {
-        // Nothing was ever recorded: nobody can have accepted anything.
-        let acks =
-            if service.run == 0 && service.phase == Phase::Waiting { Acks::open(None) } else { Acks::open(place) };
-        Commands { acks, open: Vec::new() }
+    /// With the file that a predecessor has left, where there was one.
+    pub fn begin(place: Option<&Place>) -> Commands {
+        Commands { acks: Acks::open(place), open: Vec::new() }
     }
 
     fn answer(&self, open: &Open, progress: Progress, text: Text<112>) {
@@ -216,7 +213,7 @@ impl Supervisor<'_> {
         open.retain(|command| match service::outcome(command.goal, command.run, &self.service) {
             None => true,
             Some(outcome) => {
-                let (progress, text) = self.tell(command, outcome);
+                let (progress, text) = self.word(command, outcome);
                 self.commands.answer(command, progress, text);
                 false
             }
@@ -228,7 +225,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn tell(&self, command: &Open, outcome: Outcome) -> (Progress, Text<112>) {
+    fn word(&self, command: &Open, outcome: Outcome) -> (Progress, Text<112>) {
         let failed = |text| (Progress::Failed(exit::NOT_TRUE), text);
         match outcome {
             Outcome::True => {

@@ -101,7 +101,7 @@ impl Supervisor<'_> {
             Input::Open => {
                 // Opened for both directions the pipe holds itself open: it never ends, whoever dies.
                 let (reader, _writer) = pipe2(OFlag::O_CLOEXEC).map_err(at)?;
-                let path = crate::text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
+                let path = text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
                 open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at)
             }
         }

@@ -113,7 +113,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         control,
         signals,
         watch: Watch::new(services),
-        commands: Commands::begin(place.as_ref(), &service),
+        commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
         standing: Standing::Coming,
@@ -125,19 +125,35 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let left = service::left_behind(&record.service, record.child);
-    let gone = left.is_none_or(is_killed);
-    service::take_over(record.service, left, gone, clock::now(), &definition.policy)
+    let mut service = record.service;
+    let policy = &definition.policy;
+    if service.phase == Phase::Starting {
+        // Between the order to make a process and its answer: there is one if it wrote its own pid and is
+        // zei-init's child now.
+        let init = nix::unistd::getppid().as_raw().unsigned_abs();
+        let orphan = (record.child != 0).then_some(record.child).filter(|pid| process::parent(*pid) == Some(init));
+        service.process = orphan.map(|pid| Process { pid, start: process::start_time(pid).unwrap_or(0) });
+        service.phase = if orphan.is_some() { Phase::Running } else { Phase::Waiting };
+    }
+    let event = match (service.process, service.phase) {
+        (Some(left), _) => {
+            end(left);
+            Event::Exited { exit: exit::Exit::Signal(signal::KILL), alone: true }
+        }
+        (None, Phase::Stopping { .. }) => Event::Empty,
+        (None, _) => return service,
+    };
+    service::step(service, event, clock::now(), policy).0
 }
 
-/// Kills a process that is no child, and waits for its end; `false`: it has not ended in time.
-fn is_killed(process: Process) -> bool {
-    let Ok(descriptor) = raw::pidfd_open(process.pid) else { return true };
-    if process::signal_other(process, signal::KILL).is_err() {
-        return true;
+/// Kills a process that is not this one's child, and waits until it is gone.
+fn end(left: Process) {
+    if let Ok(descriptor) = raw::pidfd_open(left.pid)
+        && process::signal_other(left, signal::KILL).is_ok()
+    {
+        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+        let _waited = poll(&mut gone, PollTimeout::from(10_000u16));
     }
-    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-    poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
 }
 
 impl Supervisor<'_> {
@@ -250,6 +266,10 @@ impl Supervisor<'_> {
 
     /// Takes an event through `step` until nothing more follows from it.
     fn feed(&mut self, event: Event) {
+        // What comes after that is for nobody.
+        if self.leaving {
+            return;
+        }
         let before = self.service;
         let mut next = Some(event);
         while let Some(event) = next {
@@ -262,6 +282,7 @@ impl Supervisor<'_> {
         }
         if self.service != before {
             self.publish();
+            self.tell(before.phase);
         }
         self.settle();
     }
@@ -296,7 +317,7 @@ impl Supervisor<'_> {
     }
 
     fn kill(&self) {
-        let late = matches!(self.service.phase, Phase::Stopping { .. }) && self.service.process.is_some();
+        let late = self.service.process.is_some() && self.definition.policy.stop_signal != signal::KILL;
         let count = process::kill_children();
         if late && count > 0 {
             self.say(format_args!("did not end in time; killed {count} of its processes"));
@@ -348,6 +369,19 @@ impl Supervisor<'_> {
             }
         }
         self.ring();
+    }
+
+    /// Says on standard error what nobody asked for.
+    fn tell(&self, before: Phase) {
+        let well = self.service.ending.is_none_or(Ending::is_success);
+        match self.service.phase {
+            phase if phase == before => {}
+            Phase::Failed(_) => self.say(format_args!("failed ({})", self.reason())),
+            Phase::RestartPending { at } if !well => {
+                self.say(format_args!("ended ({}); starting again in {}", self.reason(), at.since(self.service.since)));
+            }
+            _ => {}
+        }
     }
 
     fn ring(&self) {

@@ -3,7 +3,10 @@
 //! Owns: every decision of zei-init: which supervisor runs, when the shutdown begins, in which order,
 //! what the container's exit code is. Must never: act, read a clock, or know a pid.
 
-use crate::exit;
+#[cfg(test)]
+mod tests;
+
+use crate::exit::{self, Exit};
 use crate::model::service::{Ending, Phase, Reason, Service, Shutdown};
 use crate::model::spec::{OnEnd, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
@@ -44,12 +47,6 @@ enum Supervisor {
     Replaced(Time, u32),
     /// It has left in order.
     Gone,
-}
-
-impl Supervisor {
-    const fn is_alive(self) -> bool {
-        matches!(self, Supervisor::Alive(_) | Supervisor::Replaced(..))
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -233,10 +230,29 @@ impl Tree {
             Stage::Booting | Stage::Running => {}
             Stage::Stopping { .. } | Stage::Emptying { .. } | Stage::Ended => return,
         }
-        let (on_exit, on_failure) = (member.node.on_exit, member.node.on_failure);
-        let ends_all = match service.phase {
-            Phase::Completed => on_exit == OnEnd::Shutdown,
-            Phase::Failed(_) => on_exit == OnEnd::Shutdown || on_failure == OnEnd::Shutdown,
+        // A failure is told once the one it follows from is known, so it may complete another's.
+        let failed = matches!(service.phase, Phase::Failed(_));
+        let others = if failed { 0..self.members.len() } else { 0..0 };
+        if let Some(index) = core::iter::once(index).chain(others).find(|index| self.ends_all(*index)) {
+            return self.begin_shutdown(Cause::Code(self.code(index)), None, now, effects);
+        }
+        if self.stage == Stage::Booting && self.members.iter().all(Member::has_come_up) {
+            self.stage = Stage::Running;
+            effects.push(Effect::Ready);
+        }
+        if (0..self.members.len()).all(|index| self.has_ended(index)) {
+            self.begin_shutdown(Cause::Code(self.code_of_all()), None, now, effects);
+        }
+    }
+
+    /// Whether its end is the end of all.
+    fn ends_all(&self, index: usize) -> bool {
+        let Some(Member { node, service: Some(service), .. }) = self.members.get(index) else { return false };
+        match service.phase {
+            Phase::Completed => node.on_exit == OnEnd::Shutdown,
+            Phase::Failed(_) => {
+                (node.on_exit == OnEnd::Shutdown || node.on_failure == OnEnd::Shutdown) && self.has_ended(index)
+            }
             Phase::Waiting
             | Phase::Starting
             | Phase::Running
@@ -244,17 +260,32 @@ impl Tree {
             | Phase::RestartPending { .. }
             | Phase::Scheduled { .. }
             | Phase::Stopped => false,
-        };
-        if ends_all {
-            return self.begin_shutdown(Cause::Code(self.code(index)), None, now, effects);
         }
-        if self.stage == Stage::Booting && self.members.iter().all(Member::has_come_up) {
-            self.stage = Stage::Running;
-            effects.push(Effect::Ready);
+    }
+
+    /// Ended for good. What was stopped by request or never started holds the container up, and so does
+    /// what failed by a dependency that is no longer failed: it is about to start.
+    fn has_ended(&self, index: usize) -> bool {
+        let mut index = index;
+        // There is no cycle, but a bound costs nothing.
+        for step in 0..=self.members.len() {
+            match self.members.get(index).and_then(|member| member.service).map(|service| service.phase) {
+                Some(Phase::Failed(Reason::Dependency(root))) => index = usize::from(root),
+                Some(Phase::Failed(_)) => return true,
+                Some(Phase::Completed) => return step == 0,
+                Some(
+                    Phase::Waiting
+                    | Phase::Starting
+                    | Phase::Running
+                    | Phase::Stopping { .. }
+                    | Phase::RestartPending { .. }
+                    | Phase::Scheduled { .. }
+                    | Phase::Stopped,
+                )
+                | None => return false,
+            }
         }
-        if self.members.iter().all(Member::has_ended) {
-            self.begin_shutdown(Cause::Code(self.code_of_all()), None, now, effects);
-        }
+        false
     }
 
     /// The code that a service's end stands for.
@@ -397,9 +428,11 @@ impl Tree {
     }
 
     fn timer(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let replaces = matches!(self.stage, Stage::Booting | Stage::Running | Stage::Stopping { .. });
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Supervisor::Dead(at, tries) = member.supervisor
                 && at <= now
+                && replaces
             {
                 member.supervisor = if tries == 0 {
                     Supervisor::Alive(now)
@@ -429,17 +462,16 @@ impl Tree {
         self.stage = Stage::Ended;
         let of_command = || {
             let service = self.members.get(self.command?)?.service?;
-            service.ending.map(Ending::code)
+            match service.process {
+                // Nobody was left to see it: it was killed with all the rest.
+                Some(_) => Some(Exit::Signal(signal::KILL).code()),
+                None => service.ending.map(Ending::code),
+            }
         };
         effects.push(Effect::End(match cause {
             Cause::Code(code) => code,
             Cause::Asked => of_command().unwrap_or(exit::OK),
         }));
-    }
-
-    /// Whether anything of this service's supervisor is alive: for a runner that signals it.
-    pub fn has_supervisor(&self, index: usize) -> bool {
-        self.members.get(index).is_some_and(|member| member.supervisor.is_alive())
     }
 }
 
@@ -448,11 +480,6 @@ impl Member {
         let coming =
             |service: Service| matches!(service.phase, Phase::Waiting | Phase::Starting | Phase::RestartPending { .. });
         !self.node.wanted || self.service.is_some_and(|service| !coming(service))
-    }
-
-    /// Ended for good. What was stopped by request or never started holds the container up.
-    fn has_ended(&self) -> bool {
-        self.service.is_some_and(|service| matches!(service.phase, Phase::Completed | Phase::Failed(_)))
     }
 }
 

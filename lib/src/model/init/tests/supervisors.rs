@@ -1,0 +1,85 @@
+//! Supervisors that die, and their successors.
+
+use super::*;
+
+fn dies(tree: &mut Tree, index: usize, now: Time) -> Vec<Effect> {
+    tree.step(Event::SupervisorEnded { index, clean: false }, now)
+}
+
+fn at(seconds: u64) -> Time {
+    NOW.plus(Span::seconds(seconds))
+}
+
+/// It is started neither before `now` nor later.
+fn is_started_at(tree: &mut Tree, now: Time) {
+    assert_eq!(tree.deadline(), Some(now));
+    assert_eq!(tree.step(Event::Timer, Time(now.0 - 1)), []);
+    assert_eq!(tree.step(Event::Timer, now), [Effect::Start(0)]);
+    assert_eq!(tree.deadline(), None);
+}
+
+#[test]
+fn a_dead_supervisor_is_replaced_at_once_then_after_a_second_then_every_ten() {
+    let mut tree = tree_of(&[&[]]);
+    assert_eq!(dies(&mut tree, 0, at(0)), [Effect::Start(0)]);
+    assert_eq!(dies(&mut tree, 0, at(0)), []);
+    is_started_at(&mut tree, at(1));
+    for round in 0..3 {
+        assert_eq!(dies(&mut tree, 0, at(1 + round * 10)), []);
+        is_started_at(&mut tree, at(11 + round * 10));
+    }
+    // It stood for ten seconds: the next death is a first one again.
+    assert_eq!(dies(&mut tree, 0, at(41)), [Effect::Start(0)]);
+}
+
+#[test]
+fn one_that_left_unasked_is_replaced_like_one_that_died() {
+    let mut tree = tree_of(&[&[]]);
+    assert_eq!(tree.step(Event::SupervisorEnded { index: 0, clean: true }, NOW), [Effect::Start(0)]);
+}
+
+#[test]
+fn one_that_could_not_be_started_is_tried_again_after_a_second_then_every_ten() {
+    let mut tree = tree_of(&[&[]]);
+    tree.step(Event::NotStarted(0), at(0));
+    is_started_at(&mut tree, at(1));
+    for round in 0..3 {
+        tree.step(Event::NotStarted(0), at(1 + round * 10));
+        is_started_at(&mut tree, at(11 + round * 10));
+    }
+}
+
+#[test]
+fn one_that_dies_in_a_shutdown_is_replaced_and_only_its_successor_lets_the_next_go() {
+    let mut tree = tree_of(&[&[], &[0]]);
+    change(&mut tree, &[(0, running()), (1, running())]);
+    tree.step(Event::Shutdown, NOW);
+    assert_eq!(dies(&mut tree, 1, NOW), [Effect::Start(1)]);
+    assert_eq!(tree.step(Event::SupervisorEnded { index: 1, clean: true }, NOW), [Effect::Dismiss(0)]);
+}
+
+#[test]
+fn one_that_was_to_be_replaced_later_still_is_in_a_shutdown_if_its_service_may_run() {
+    let mut tree = tree_of(&[&[]]);
+    change(&mut tree, &[(0, running())]);
+    dies(&mut tree, 0, NOW);
+    dies(&mut tree, 0, NOW);
+    tree.step(Event::Shutdown, NOW);
+    assert_eq!(tree.deadline(), Some(at(1)));
+    assert_eq!(tree.step(Event::Timer, at(1)), [Effect::Start(0)]);
+}
+
+#[test]
+fn nobody_is_replaced_once_what_is_left_is_killed() {
+    let mut tree = tree_of(&[&[], &[]]);
+    change(&mut tree, &[(0, running()), (1, running())]);
+    dies(&mut tree, 0, NOW);
+    dies(&mut tree, 0, NOW);
+    for _ in 0..3 {
+        tree.step(Event::Signal(signal::TERM), NOW);
+    }
+    assert_eq!(dies(&mut tree, 1, NOW), []);
+    assert_eq!(tree.step(Event::Timer, at(1)), []);
+    assert_eq!(tree.step(Event::Timer, at(5)), [Effect::End(0)]);
+    assert_eq!(tree.step(Event::Timer, at(60)), []);
+}

@@ -1,0 +1,238 @@
+//! The life of one service: tables of single steps here, random lives in `lives`.
+
+mod commands;
+mod lives;
+mod restarts;
+
+use super::*;
+use crate::model::spec::{Policy, StopScope};
+use crate::signal;
+
+const NOW: Time = Time(1_000_000);
+const SOON: Time = Time(1_005_000);
+const MAIN: Process = Process { pid: 7, start: 70 };
+
+/// A service in this phase, with a main process where one belongs to it.
+fn at(phase: Phase) -> Service {
+    let has_process = matches!(phase, Phase::Running | Phase::Stopping { stage: Stage::Main, .. });
+    let process = has_process.then_some(MAIN);
+    let want = !matches!(phase, Phase::Stopped | Phase::Stopping { then: Then::Down | Then::Leave, .. });
+    Service { phase, want, process, ending: Some(well()), run: 3, streak: 2, restarts: 2, ..Service::new(true, NOW) }
+}
+
+fn well() -> Ending {
+    Ending::Exited(Exit::Code(0))
+}
+
+const fn stopping(stage: Stage, then: Then) -> Phase {
+    Phase::Stopping { stage, deadline: SOON, then }
+}
+
+/// Every phase without a process.
+fn resting() -> Vec<Phase> {
+    vec![
+        Phase::Waiting,
+        Phase::RestartPending { at: SOON },
+        Phase::Scheduled { at: SOON },
+        Phase::Stopped,
+        Phase::Completed,
+        Phase::Failed(Reason::Ended),
+        Phase::Failed(Reason::GaveUp),
+        Phase::Failed(Reason::Dependency(4)),
+        Phase::Failed(Reason::Stray),
+    ]
+}
+
+const THENS: [Then; 4] = [Then::Decide, Then::Down, Then::Start, Then::Leave];
+const STAGES: [Stage; 3] = [Stage::Main, Stage::Rest, Stage::Kill];
+
+fn every_phase() -> Vec<Phase> {
+    let stops = STAGES.iter().flat_map(|stage| THENS.iter().map(|then| stopping(*stage, *then)));
+    resting().into_iter().chain([Phase::Starting, Phase::Running]).chain(stops).collect()
+}
+
+fn exit(exit: Exit, alone: bool) -> Event {
+    Event::Exited { exit, alone }
+}
+
+#[test]
+fn a_deadline_exists_exactly_in_the_phases_that_time_ends() {
+    for phase in every_phase() {
+        let timed = matches!(phase, Phase::Stopping { .. } | Phase::RestartPending { .. } | Phase::Scheduled { .. });
+        assert_eq!(at(phase).deadline(), timed.then_some(SOON), "{phase:?}");
+    }
+}
+
+#[test]
+fn a_timer_before_its_deadline_changes_nothing() {
+    for phase in every_phase() {
+        assert_eq!(step(at(phase), Event::Timer, Time(SOON.0 - 1), &Policy::default()), (at(phase), None));
+    }
+}
+
+#[test]
+fn each_deadline_of_a_stop_kills_once_and_the_last_one_gives_up() {
+    for then in THENS {
+        for stage in [Stage::Main, Stage::Rest] {
+            let (killing, action) = step(at(stopping(stage, then)), Event::Timer, SOON, &Policy::default());
+            assert_eq!(action, Some(Action::Kill));
+            assert_eq!(killing.phase, Phase::Stopping { stage: Stage::Kill, deadline: SOON.plus(KILL_GRACE), then });
+            assert_eq!(step(killing, Event::Timer, SOON, &Policy::default()), (killing, None));
+            let (stray, action) = step(killing, Event::Timer, SOON.plus(KILL_GRACE), &Policy::default());
+            assert_eq!(stray.phase, Phase::Failed(Reason::Stray));
+            assert_eq!(action, (then == Then::Leave).then_some(Action::Leave));
+        }
+    }
+}
+
+#[test]
+fn what_survived_the_kill_can_be_started_once_it_is_gone_after_all() {
+    for want in [true, false] {
+        for (process, event) in [(Some(MAIN), exit(Exit::Signal(signal::KILL), true)), (None, Event::Empty)] {
+            let stray = Service { want, process, ..at(Phase::Failed(Reason::Stray)) };
+            assert_eq!(step(stray, Event::Start, NOW, &Policy::default()).0.phase, stray.phase);
+            let (gone, action) = step(stray, event, SOON, &Policy::default());
+            assert_eq!(gone.phase, if want { Phase::Failed(Reason::Ended) } else { Phase::Stopped });
+            assert_eq!((gone.process, action), (None, None));
+            assert_eq!(step(gone, Event::Start, NOW, &Policy::default()).0.phase, Phase::Waiting);
+        }
+        let stray = Service { want, process: Some(MAIN), ..at(Phase::Failed(Reason::Stray)) };
+        let main_only = step(stray, exit(Exit::Code(1), false), SOON, &Policy::default()).0;
+        assert_eq!(main_only.phase, Phase::Failed(Reason::Stray));
+    }
+}
+
+#[test]
+fn what_a_main_process_leaves_behind_is_ended_as_the_scope_says() {
+    let next = |scope, phase| {
+        let policy = Policy { stop_scope: scope, ..Policy::default() };
+        let (service, action) = step(at(phase), exit(Exit::Code(0), false), NOW, &policy);
+        assert_eq!(service.process, None);
+        (service.phase, action.unwrap())
+    };
+    let killed = |then| Phase::Stopping { stage: Stage::Kill, deadline: NOW.plus(KILL_GRACE), then };
+    let grace = NOW.plus(Span::seconds(10));
+    let own = Phase::Stopping { stage: Stage::Rest, deadline: grace, then: Then::Decide };
+    assert_eq!(next(StopScope::Tree, Phase::Running), (own, Action::AskRest));
+    for scope in [StopScope::Process, StopScope::Group] {
+        assert_eq!(next(scope, Phase::Running), (killed(Then::Decide), Action::Kill));
+    }
+    for then in THENS {
+        // The rest of the grace, not a new one.
+        let rest = stopping(Stage::Rest, then);
+        assert_eq!(next(StopScope::Tree, stopping(Stage::Main, then)), (rest, Action::AskRest));
+        for scope in [StopScope::Process, StopScope::Group] {
+            assert_eq!(next(scope, stopping(Stage::Main, then)), (killed(then), Action::Kill));
+        }
+    }
+}
+
+#[test]
+fn after_a_kill_every_death_sweeps_again_until_nothing_is_left() {
+    for then in THENS {
+        let killing = at(stopping(Stage::Kill, then));
+        assert_eq!(step(killing, Event::Reaped, NOW, &Policy::default()), (killing, Some(Action::Kill)));
+        let (last, _) = step(killing, Event::Empty, NOW, &Policy::default());
+        assert!(!matches!(last.phase, Phase::Stopping { .. }));
+        for stage in [Stage::Main, Stage::Rest] {
+            let asked = at(stopping(stage, then));
+            assert_eq!(step(asked, Event::Reaped, NOW, &Policy::default()), (asked, None));
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_stop_begins_only_once_nothing_is_left() {
+    for (then, phase, action) in [
+        (Then::Decide, Phase::Completed, None),
+        (Then::Down, Phase::Stopped, None),
+        (Then::Start, Phase::Waiting, None),
+        (Then::Leave, Phase::Stopped, Some(Action::Leave)),
+    ] {
+        let main = at(stopping(Stage::Main, then));
+        let (rest, _) = step(main, exit(Exit::Code(0), false), NOW, &Policy::default());
+        assert_eq!(rest.phase, stopping(Stage::Rest, then));
+        let alone = step(main, exit(Exit::Code(0), true), NOW, &Policy::default());
+        let empty = step(rest, Event::Empty, NOW, &Policy::default());
+        for (service, done) in [alone, empty] {
+            assert_eq!((service.phase, done), (phase, action));
+        }
+    }
+}
+
+#[test]
+fn dependencies_start_or_fail_only_what_waits_for_them() {
+    for phase in every_phase() {
+        let waits = matches!(phase, Phase::Waiting | Phase::Failed(Reason::Dependency(_)));
+        assert_eq!(at(phase).awaits_dependencies(), waits, "{phase:?}");
+        let (met, action) = step(at(phase), Event::DependenciesMet, SOON, &Policy::default());
+        let (failed, nothing) = step(at(phase), Event::DependencyFailed(9), SOON, &Policy::default());
+        assert_eq!(nothing, None);
+        if waits {
+            assert_eq!((met.phase, met.run, met.began, action), (Phase::Starting, 4, SOON, Some(Action::Spawn)));
+            assert_eq!(failed.phase, Phase::Failed(Reason::Dependency(9)));
+        } else {
+            assert_eq!((met, action, failed), (at(phase), None, at(phase)));
+        }
+    }
+}
+
+#[test]
+fn a_condition_holds_as_the_contract_says_in_every_phase() {
+    use crate::model::spec::Condition::{Completed, Started};
+    for phase in every_phase() {
+        for succeeded in [false, true] {
+            let service = Service { succeeded, ..at(phase) };
+            let (started, completed) = match phase {
+                Phase::Starting | Phase::Running => (Standing::Holds, Standing::NotYet),
+                Phase::Completed => (Standing::Holds, Standing::Holds),
+                Phase::Scheduled { .. } if succeeded => (Standing::Holds, Standing::Holds),
+                Phase::Scheduled { .. } => (Standing::Holds, Standing::NotYet),
+                Phase::Failed(_) => (Standing::Never, Standing::Never),
+                _ => (Standing::NotYet, Standing::NotYet),
+            };
+            assert_eq!(judge(Started, Some(&service)), started, "{phase:?}");
+            assert_eq!(judge(Completed, Some(&service)), completed, "{phase:?}");
+        }
+    }
+    assert_eq!(judge(Started, None), Standing::NotYet);
+}
+
+#[test]
+fn a_successor_goes_on_where_its_predecessor_was_killed() {
+    let never = Policy::default();
+    let always = Policy { restart: crate::model::spec::Restart::Always, ..never };
+    let taken = |service: Service, child, policy: &Policy| {
+        let left = left_behind(&service, child);
+        (left.map(|left| left.pid), take_over(service, left, true, SOON, policy))
+    };
+    // Between the record and the process: nothing was started.
+    let (left, service) = taken(at(Phase::Starting), 0, &never);
+    assert_eq!((left, service.phase), (None, Phase::Waiting));
+    // Between the process and the record.
+    let (left, service) = taken(at(Phase::Starting), 9, &never);
+    assert_eq!((left, service.phase), (Some(9), Phase::Failed(Reason::Ended)));
+    let (left, service) = taken(at(Phase::Running), 0, &always);
+    assert_eq!((left, service.phase), (Some(7), Phase::RestartPending { at: SOON.plus(Span::seconds(1)) }));
+    // Its end was seen and recorded: that is how it ended.
+    let seen = Service { process: None, ending: Some(Ending::Exited(Exit::Code(3))), ..at(Phase::Running) };
+    let (left, service) = taken(seen, 0, &never);
+    assert_eq!((left, service.phase), (None, Phase::Failed(Reason::Ended)));
+    assert_eq!(service.ending, seen.ending);
+    for stage in STAGES {
+        for (then, phase) in
+            [(Then::Down, Phase::Stopped), (Then::Start, Phase::Waiting), (Then::Leave, Phase::Stopped)]
+        {
+            for process in [None, Some(MAIN)] {
+                let (_, service) = taken(Service { process, ..at(stopping(stage, then)) }, 0, &never);
+                assert_eq!((service.phase, service.process), (phase, None), "{stage:?} {then:?}");
+            }
+        }
+    }
+    // What can't be killed is never joined by a second one.
+    let stuck = take_over(at(Phase::Running), Some(MAIN), false, SOON, &always);
+    assert_eq!((stuck.phase, stuck.process), (Phase::Failed(Reason::Stray), Some(MAIN)));
+    for phase in resting() {
+        assert_eq!(taken(at(phase), 0, &always), (None, at(phase)));
+    }
+}

@@ -1,0 +1,197 @@
+//! How a service and a whole tree end when that is asked for.
+
+use std::time::Duration;
+use zei::exit::Exit;
+use zei::protocol::status::State;
+use zei::signal;
+use zei_tests::process::{descendants, is_alive};
+use zei_tests::tree::{Plan, Tree};
+
+const DEAF: &str = "trap '' TERM; echo up >$J; exec sleep infinity";
+
+/// The processes below a service's supervisor.
+fn processes(tree: &Tree, service: &str) -> Vec<u32> {
+    descendants(tree.until_state(service, State::Running).supervisor)
+}
+
+#[test]
+fn who_ignores_the_stop_signal_is_killed_at_its_deadline_and_not_before() {
+    let tree = Tree::start(&format!("services:\n  web: {{shell: \"{DEAF}\", stop_grace_period: 400ms}}\n"));
+    tree.journal.expect("up");
+    let began = std::time::Instant::now();
+    tree.ask("stop web");
+    let took = began.elapsed();
+    let status = tree.until_state("web", State::Stopped);
+    assert_eq!((status.exit, status.want), (Some(Exit::Signal(signal::KILL)), false));
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_millis(2000), "{took:?}");
+}
+
+#[test]
+fn a_shutdown_has_one_budget_for_all() {
+    let mut tree = Tree::start(&format!(
+        "shutdown_timeout: 500ms\nservices:\n  a: {{shell: \"{DEAF}\"}}\n  b: {{shell: \"{DEAF}\", depends_on: [a]}}\n  \
+         c: {{shell: \"{DEAF}\", depends_on: [b], stop_grace_period: 1h}}\n"
+    ));
+    tree.journal.listen("three services", |lines| (lines.len() == 3).then_some(()));
+    let (code, took) = tree.stop();
+    assert_eq!(code, 0);
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_millis(2500), "{took:?}");
+}
+
+#[test]
+fn the_configured_stop_signal_is_sent_and_no_other() {
+    let tree = Tree::start(
+        "services:\n  web: {shell: \"trap 'echo INT >$J' INT; trap 'echo TERM >$J' TERM; trap 'echo USR1 >$J; exit 5' USR1; \
+         echo up >$J; while :; do sleep infinity & wait; done\", stop_signal: USR1}\n",
+    );
+    tree.journal.expect("up");
+    tree.ask("stop web");
+    assert_eq!(tree.until_state("web", State::Stopped).exit, Some(Exit::Code(5)));
+    assert_eq!(tree.journal.all(), ["up", "USR1"]);
+}
+
+/// A service with a child in its own process group, and a grandchild that has double-forked into a session of its
+/// own. Each says which signals it gets.
+fn family(scope: &str) -> Tree {
+    let says = |who: &str| {
+        format!("trap \"echo {who} TERM >$J; exit\" TERM; trap \"echo {who} USR1 >$J; exit\" USR1; echo {who} up >$J")
+    };
+    let wait = "while :; do sleep infinity & wait; done";
+    let plan = Plan::new(&format!(
+        "services:\n  web: {{shell: '@D/main', stop_signal: USR1, stop_scope: {scope}, stop_grace_period: 30s}}\n"
+    ));
+    let tree = plan
+        .file("main", &format!("#!/bin/sh\n@D/member &\n(setsid @D/stray &)\n{}\n{wait}\n", says("main")), 0o755)
+        .file("member", &format!("#!/bin/sh\n{}\n{wait}\n", says("member")), 0o755)
+        .file("stray", &format!("#!/bin/sh\n{}\n{wait}\n", says("stray")), 0o755)
+        .start();
+    for who in ["main up", "member up", "stray up"] {
+        tree.journal.expect(who);
+    }
+    tree
+}
+
+#[test]
+fn scope_tree_asks_the_main_process_then_what_it_left_behind_wherever_that_hides() {
+    let tree = family("tree");
+    let before = processes(&tree, "web");
+    tree.ask("stop web");
+    assert!(before.len() >= 3 && !before.iter().any(|pid| is_alive(*pid)), "{before:?}");
+    let mut lines = tree.journal.listen("three ends", |lines| (lines.len() == 6).then(|| lines[3..].to_vec()));
+    assert_eq!(lines[0], "main USR1");
+    lines.sort();
+    assert_eq!(lines, ["main USR1", "member TERM", "stray TERM"]);
+}
+
+#[test]
+fn scope_process_asks_the_main_process_and_kills_the_rest_at_once() {
+    let tree = family("process");
+    let before = processes(&tree, "web");
+    tree.ask("stop web");
+    assert!(before.len() >= 3 && !before.iter().any(|pid| is_alive(*pid)), "{before:?}");
+    assert_eq!(tree.journal.all()[3..], ["main USR1"]);
+}
+
+#[test]
+fn scope_group_asks_the_process_group_and_kills_who_has_left_it() {
+    let tree = family("group");
+    let before = processes(&tree, "web");
+    tree.ask("stop web");
+    assert!(before.len() >= 3 && !before.iter().any(|pid| is_alive(*pid)), "{before:?}");
+    let lines = tree.journal.all();
+    assert!(
+        lines[3..].contains(&"main USR1".to_owned()) && !lines.iter().any(|line| line == "stray TERM"),
+        "{lines:?}"
+    );
+    // The member is asked, but may be killed in its answer once the main process has ended.
+    assert!(!lines.iter().any(|line| line == "member TERM"), "{lines:?}");
+}
+
+#[test]
+fn strays_that_ignore_everything_are_killed_when_the_rest_of_the_grace_is_over() {
+    let tree =
+        Plan::new("services:\n  web: {shell: '(setsid @D/stray &); exec sleep infinity', stop_grace_period: 300ms}\n")
+            .file("stray", "#!/bin/sh\ntrap '' TERM HUP INT\necho stray $$ >$J\nexec sleep infinity\n", 0o755)
+            .start();
+    let line = tree.journal.expect("stray");
+    let stray: u32 = line.strip_prefix("stray ").unwrap().parse().unwrap();
+    tree.ask("stop web");
+    assert!(!is_alive(stray));
+    assert_eq!(tree.status("web").unwrap().state, State::Stopped);
+}
+
+#[test]
+fn what_a_service_leaves_behind_when_it_ends_by_itself_is_gone_before_it_starts_again() {
+    let plan = Plan::new(
+        "services:\n  web: {shell: '(setsid @D/stray &); read line <@D/gate', restart: always, restart_delay: 0}\n",
+    )
+    .file("stray", "#!/bin/sh\necho stray $$ >$J\nexec sleep infinity\n", 0o755);
+    nix::unistd::mkfifo(&plan.directory().join("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let tree = plan.start();
+    let line = tree.journal.expect("stray");
+    let stray: u32 = line.strip_prefix("stray ").unwrap().parse().unwrap();
+    std::fs::write(tree.directory().join("gate"), "go\n").unwrap();
+    tree.until("web", "up again", |status| status.run == 2 && status.state == State::Running);
+    assert!(!is_alive(stray));
+}
+
+#[test]
+fn a_second_term_says_who_is_waited_for_and_a_third_one_kills_at_once() {
+    let mut tree = Tree::start(&format!("shutdown_timeout: 1h\nservices:\n  web: {{shell: \"{DEAF}\"}}\n"));
+    tree.journal.expect("up");
+    tree.signal(signal::TERM);
+    tree.until_init("stopping");
+    tree.signal(signal::TERM);
+    tree.err.expect("waiting for web to stop");
+    assert!(tree.lives());
+    let (code, took) = tree.stop();
+    assert_eq!(code, 0);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_term_during_boot_ends_what_has_started_and_starts_nothing_more() {
+    let mut tree = Tree::start(
+        "services:\n  prepare: {shell: 'echo prepare >$J; exec sleep infinity', oneshot: true}\n  \
+         web: {shell: 'echo web >$J', depends_on: [prepare]}\n",
+    );
+    tree.journal.expect("prepare");
+    let (code, _) = tree.stop();
+    assert_eq!((code, tree.journal.all()), (0, vec!["prepare".to_owned()]));
+}
+
+#[test]
+fn dependents_stop_before_what_they_depend_on() {
+    let service = |name: &str, more: &str| {
+        format!(
+            "  {name}: {{shell: \"trap 'echo {name} TERM >$J; exit' TERM; echo {name} up >$J; \
+             while :; do sleep infinity & wait; done\", {more}}}\n"
+        )
+    };
+    let mut tree = Tree::start(&format!(
+        "services:\n{}{}{}",
+        service("db", ""),
+        service("web", "depends_on: [db]"),
+        service("edge", "depends_on: [web]")
+    ));
+    tree.journal.expect("edge up");
+    let (code, _) = tree.stop();
+    assert_eq!(code, 0);
+    let lines = tree.journal.listen("three ends", |lines| (lines.len() == 6).then(|| lines[3..].to_vec()));
+    assert_eq!(lines, ["edge TERM", "web TERM", "db TERM"]);
+}
+
+#[test]
+fn a_stopped_service_stays_stopped_whatever_its_policy_and_its_dependents_keep_running() {
+    let tree = Tree::start(
+        "services:\n  db: {command: [sleep, infinity], restart: always, restart_delay: 0}\n  \
+         web: {command: [sleep, infinity], depends_on: [db]}\n",
+    );
+    let web = tree.pid("web");
+    tree.ask("stop db");
+    let db = tree.until_state("db", State::Stopped);
+    assert_eq!((db.run, db.restarts), (1, 0));
+    assert_eq!(tree.status("web").unwrap().pid, Some(web));
+    tree.ask("start db");
+    assert_eq!(tree.until_state("db", State::Running).run, 2);
+}

@@ -4,7 +4,7 @@
 set -eu -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-BIN=${ZEI_BIN_DIR:-$top/target/dist}
+BIN=$(realpath -m "${ZEI_BIN_DIR:-$top/target/dist}")
 PATH=$BIN:$PATH
 
 user=() enter=()

@@ -125,39 +125,26 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let mut service = record.service;
-    let policy = &definition.policy;
-    if service.phase == Phase::Starting {
-        // Between the order to make a process and its answer: there is one if it wrote its own pid and is
-        // zei-init's child now.
-        let init = nix::unistd::getppid().as_raw().unsigned_abs();
-        let orphan = (record.child != 0).then_some(record.child).filter(|pid| process::parent(*pid) == Some(init));
-        service.process = orphan.map(|pid| Process { pid, start: process::start_time(pid).unwrap_or(0) });
-        service.phase = if orphan.is_some() { Phase::Running } else { Phase::Waiting };
-    }
-    let event = match (service.process, service.phase) {
-        (Some(left), _) => {
-            end(left);
-            Event::Exited { exit: exit::Exit::Signal(signal::KILL), alone: true }
-        }
-        (None, Phase::Stopping { .. }) => Event::Empty,
-        (None, _) => return service,
-    };
-    service::step(service, event, clock::now(), policy).0
+    // An orphan is zei-init's child now; a pid that is not has become somebody else's.
+    let init = nix::unistd::getppid().as_raw().unsigned_abs();
+    let left = service::left_behind(&record.service, record.child)
+        .filter(|left| process::parent(left.pid) == Some(init))
+        .map(|left| Process { start: process::start_time(left.pid).unwrap_or(left.start), ..left });
+    let gone = left.is_none_or(end);
+    service::take_over(record.service, left, gone, clock::now(), &definition.policy)
 }
 
-/// Kills a process that is not this one's child, and waits until it is gone.
-fn end(left: Process) {
-    if let Ok(descriptor) = raw::pidfd_open(left.pid)
-        && process::signal_other(left, signal::KILL).is_ok()
-    {
-        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-        let _waited = poll(&mut gone, PollTimeout::from(10_000u16));
-    }
+/// Kills a process that is not this one's child. Whether it is gone by then.
+fn end(left: Process) -> bool {
+    let Ok(descriptor) = raw::pidfd_open(left.pid) else { return true };
+    let _it_is_gone = process::signal_other(left, signal::KILL);
+    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
 }
 
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
+        // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
         match self.start_if_free().filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.

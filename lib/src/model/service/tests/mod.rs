@@ -184,7 +184,7 @@ fn a_condition_holds_as_the_contract_says_in_every_phase() {
         for succeeded in [false, true] {
             let service = Service { succeeded, ..at(phase) };
             let (started, completed) = match phase {
-                Phase::Starting | Phase::Running => (Standing::Holds, Standing::NotYet),
+                Phase::Running => (Standing::Holds, Standing::NotYet),
                 Phase::Completed => (Standing::Holds, Standing::Holds),
                 Phase::Scheduled { .. } if succeeded => (Standing::Holds, Standing::Holds),
                 Phase::Scheduled { .. } => (Standing::Holds, Standing::NotYet),

@@ -64,6 +64,19 @@ impl Lines {
         self.kept.0.lock().expect("the reader lives").lines.clone()
     }
 
+    /// The whole text, once the pipe has ended.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub fn whole(&self) -> String {
+        let (kept, changed) = &*self.kept;
+        let lives = |kept: &mut Kept| !kept.ended;
+        let kept = kept.lock().expect("the reader lives");
+        let (kept, waited) = changed.wait_timeout_while(kept, PATIENCE, lives).expect("the reader lives");
+        assert!(!waited.timed_out(), "the pipe has not ended:\n{}", kept.lines.join("\n"));
+        kept.lines.join("\n")
+    }
+
     /// How many lines there are that are this one.
     pub fn count(&self, line: &str) -> usize {
         self.all().iter().filter(|known| *known == line).count()

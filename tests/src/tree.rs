@@ -145,10 +145,10 @@ impl Plan {
         command
     }
 
-    /// Starts it and waits until it can be controlled, or has ended.
+    /// Starts it and waits until it can be controlled.
     ///
     /// # Panics
-    /// Where it does neither.
+    /// Where it ends instead.
     pub fn start(self) -> Tree {
         let watched = self.run.as_ref().map(|run| {
             fs::create_dir_all(run.join(paths::INIT)).expect("a run directory");
@@ -163,9 +163,7 @@ impl Plan {
             while boot(run).is_none_or(|boot| Some(boot) == before) {
                 let mut polled = [inotify.as_fd(), tree.pidfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
                 assert!(poll(&mut polled, left(deadline)).unwrap_or(1) > 0, "zei-init did not come up: {tree:?}");
-                if polled[1].any().unwrap_or(true) {
-                    break;
-                }
+                assert!(!polled[1].any().unwrap_or(true), "zei-init ended:\n{}", tree.err.whole());
                 let _taken = inotify.read_events();
             }
         }

@@ -58,7 +58,7 @@ fn family(scope: &str) -> Tree {
     };
     let wait = "while :; do sleep infinity & wait; done";
     let plan = Plan::new(&format!(
-        "services:\n  web: {{shell: '@D/main', stop_signal: USR1, stop_scope: {scope}, stop_grace_period: 30s}}\n"
+        "services:\n  web: {{command: ['@D/main'], stop_signal: USR1, stop_scope: {scope}, stop_grace_period: 30s}}\n"
     ));
     let tree = plan
         .file("main", &format!("#!/bin/sh\n@D/member &\n(setsid @D/stray &)\n{}\n{wait}\n", says("main")), 0o755)
@@ -139,6 +139,7 @@ fn what_a_service_leaves_behind_when_it_ends_by_itself_is_gone_before_it_starts_
 fn a_second_term_says_who_is_waited_for_and_a_third_one_kills_at_once() {
     let mut tree = Tree::start(&format!("shutdown_timeout: 1h\nservices:\n  web: {{shell: \"{DEAF}\"}}\n"));
     tree.journal.expect("up");
+    let web = tree.pid("web");
     tree.signal(signal::TERM);
     tree.until_init("stopping");
     tree.signal(signal::TERM);
@@ -146,7 +147,8 @@ fn a_second_term_says_who_is_waited_for_and_a_third_one_kills_at_once() {
     assert!(tree.lives());
     let (code, took) = tree.stop();
     assert_eq!(code, 0);
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(!is_alive(web));
 }
 
 #[test]

@@ -287,27 +287,26 @@ pub fn set_ignored(signal: u8) -> Result<(), Errno> {
     set_disposition(signal, libc::SIG_IGN)
 }
 
+/// The kernel's `struct sigaction` of 64-bit machines: the handler, then flags, restorer and mask, all zero.
+type Action = [usize; 4];
+
 fn set_disposition(signal: u8, disposition: libc::sighandler_t) -> Result<(), Errno> {
-    // SAFETY: SIG_DFL and SIG_IGN run no code. A zeroed sigaction has an empty mask and no flags.
-    Errno::result(unsafe {
-        let mut action: libc::sigaction = core::mem::zeroed();
-        action.sa_sigaction = disposition;
-        libc::sigaction(c_int::from(signal), &raw const action, ptr::null_mut())
-    })
-    .map(drop)
+    disposition_of(signal, Some(&[disposition, 0, 0, 0])).map(drop)
 }
 
 /// The signals that this process ignores.
 pub fn ignored() -> signal::Set {
-    (1..=signal::RTMAX).filter(|signal| is_ignored(*signal)).fold(signal::Set::EMPTY, signal::Set::with)
+    let is_ignored = |signal: &u8| disposition_of(*signal, None) == Ok(libc::SIG_IGN);
+    (1..=signal::RTMAX).filter(is_ignored).fold(signal::Set::EMPTY, signal::Set::with)
 }
 
-fn is_ignored(signal: u8) -> bool {
-    // SAFETY: only reads the disposition into a local.
-    unsafe {
-        let mut action: libc::sigaction = core::mem::zeroed();
-        libc::sigaction(c_int::from(signal), ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
-    }
+/// By the bare system call: the C libraries hide the first real-time signals, and glibc's posix_spawn(3) ignores one
+/// of them in whatever it starts.
+fn disposition_of(signal: u8, new: Option<&Action>) -> Result<libc::sighandler_t, Errno> {
+    let (number, new, mut old) = (c_int::from(signal), new.map_or(ptr::null(), ptr::from_ref), [0usize; 4]);
+    // SAFETY: SIG_DFL and SIG_IGN run no code, and the kernel reads and writes no more than an Action.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, number, new, &raw mut old, size_of::<u64>()) };
+    Errno::result(result).map(|_| old[0])
 }
 
 /// Blocks exactly these signals, and returns those that were blocked. By the bare system call: the C

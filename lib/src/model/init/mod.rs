@@ -108,6 +108,8 @@ pub enum Event {
     Shutdown,
     /// [`Tree::deadline`] has come.
     Timer,
+    /// A process that was nobody's supervisor has ended, and others are left.
+    Reaped,
     /// zei-init has no child left.
     Empty,
 }
@@ -218,6 +220,7 @@ impl Tree {
             Event::Signal(number) => self.signal(number, now, &mut effects),
             Event::Shutdown => self.begin_shutdown(Cause::Asked, None, now, &mut effects),
             Event::Timer => self.timer(now, &mut effects),
+            Event::Reaped => self.reaped(&mut effects),
             Event::Empty => self.empty(&mut effects),
         }
         effects
@@ -334,7 +337,17 @@ impl Tree {
                 member.supervisor = Supervisor::Gone;
                 self.dismiss(now, effects);
             }
-            Stage::Emptying { .. } | Stage::Ended => member.supervisor = Supervisor::Gone,
+            Stage::Emptying { .. } | Stage::Ended => {
+                member.supervisor = Supervisor::Gone;
+                self.reaped(effects);
+            }
+        }
+    }
+
+    /// What a killed parent has left behind is a child now, and was not killed with the others.
+    fn reaped(&self, effects: &mut Vec<Effect>) {
+        if let Stage::Emptying { .. } = self.stage {
+            effects.push(Effect::KillAll);
         }
     }
 

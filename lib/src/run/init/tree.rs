@@ -171,11 +171,15 @@ impl Running {
 
     /// Supervisors by their pids; everything else is an orphan that only needed somebody to reap it.
     fn reap(&mut self, events: &mut VecDeque<Event>) {
+        let mut orphans = false;
         loop {
             match process::look() {
                 Children::Ended(pid, exit) => {
                     process::reap(pid);
-                    let Some(index) = self.supervisors.remove(&pid) else { continue };
+                    let Some(index) = self.supervisors.remove(&pid) else {
+                        orphans = true;
+                        continue;
+                    };
                     if let Some(slot) = self.pids.get_mut(index) {
                         *slot = None;
                     }
@@ -188,6 +192,7 @@ impl Running {
                     }
                     events.push_back(Event::SupervisorEnded { index, clean });
                 }
+                Children::Alive if orphans => return events.push_back(Event::Reaped),
                 Children::Alive => return,
                 Children::None => return events.push_back(Event::Empty),
             }

@@ -129,7 +129,7 @@ fn recover(record: Record, definition: &Definition<'_>) -> Service {
     let init = nix::unistd::getppid().as_raw().unsigned_abs();
     let left = service::left_behind(&record.service, record.child)
         .filter(|left| process::parent(left.pid) == Some(init))
-        .map(|left| Process { start: process::start_time(left.pid).unwrap_or(left.start), ..left });
+        .filter(|left| left.start == 0 || process::start_time(left.pid) == Some(left.start));
     let gone = left.is_none_or(end);
     service::take_over(record.service, left, gone, clock::now(), &definition.policy)
 }

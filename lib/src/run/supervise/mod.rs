@@ -92,7 +92,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
-    // Only now, as it would take the number of one that is not passed on. The signals are blocked until here.
+    // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
@@ -126,24 +126,19 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 /// A predecessor died. What it left running can't be waited for by this process, so it is ended
 /// and the policy decides, as if the service had been killed.
 fn recover(record: Record, definition: &Definition<'_>) -> Service {
-    let mut left = service::left_behind(&record.service, record.child);
-    if record.service.process.is_none() {
-        // Only its own word about its pid is known: it is there if zei-init has inherited it.
-        let init = nix::unistd::getppid().as_raw().unsigned_abs();
-        left = left
-            .filter(|left| process::parent(left.pid) == Some(init))
-            .map(|left| Process { start: process::start_time(left.pid).unwrap_or(0), ..left });
-    }
-    let gone = left.is_none_or(is_killed);
+    // An orphan is zei-init's child now; a pid that is not has become somebody else's.
+    let init = nix::unistd::getppid().as_raw().unsigned_abs();
+    let left = service::left_behind(&record.service, record.child)
+        .filter(|left| process::parent(left.pid) == Some(init))
+        .filter(|left| left.start == 0 || process::start_time(left.pid) == Some(left.start));
+    let gone = left.is_none_or(end);
     service::take_over(record.service, left, gone, clock::now(), &definition.policy)
 }
 
-/// Kills a process that is not this one's child, and waits for its end; `false`: it has not ended in time.
-fn is_killed(process: Process) -> bool {
-    let Ok(descriptor) = raw::pidfd_open(process.pid) else { return true };
-    if process::signal_other(process, signal::KILL).is_err() {
-        return true;
-    }
+/// Kills a process that is not this one's child. Whether it is gone by then.
+fn end(left: Process) -> bool {
+    let Ok(descriptor) = raw::pidfd_open(left.pid) else { return true };
+    let _it_is_gone = process::signal_other(left, signal::KILL);
     let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
     poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
 }

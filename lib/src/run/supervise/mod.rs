@@ -184,23 +184,20 @@ impl Supervisor<'_> {
 
     /// Sleeps until there is something to do: signals, control lines, a dependency's ring, the deadline.
     fn wait(&self) -> (bool, bool) {
-        let timeout = match self.service.deadline() {
-            None => PollTimeout::NONE,
-            Some(deadline) => to_timeout(deadline.since(clock::now())),
-        };
+        let left = self.service.deadline().map(|deadline| deadline.since(clock::now()));
         let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
         let control = self.control.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
         let control = PollFd::new(control, PollFlags::POLLIN);
         let ready = |polled: &[PollFd<'_>], index: usize| polled.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
         if self.watch.is_idle() {
             let mut polled = [signals, control];
-            let _interrupted = poll(&mut polled, timeout);
+            let _interrupted = poll(&mut polled, left.map_or(PollTimeout::NONE, to_timeout));
             (ready(&polled, 0), ready(&polled, 1))
         } else {
             let (rings, fallback) = self.watch.descriptors();
             let mut polled: Vec<PollFd<'_>> = [signals, control].into_iter().chain(rings).collect();
-            let _interrupted =
-                poll(&mut polled, fallback.map_or(timeout, |fallback| timeout.min(to_timeout(fallback))));
+            let first = left.into_iter().chain(fallback).min();
+            let _interrupted = poll(&mut polled, first.map_or(PollTimeout::NONE, to_timeout));
             (ready(&polled, 0), ready(&polled, 1))
         }
     }

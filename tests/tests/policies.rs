@@ -34,6 +34,8 @@ fn each_restart_policy_starts_again_exactly_after_the_ends_that_it_names() {
         ("always-killed", State::Failed, "gave-up:signal:KILL", 3),
     ] {
         let status = tree.until(name, "at its end", |status| matches!(status.state, State::Completed | State::Failed));
+        tree.journal
+            .listen(name, |lines| (lines.iter().filter(|line| *line == name).count() >= starts as usize).then_some(()));
         let seen = (status.state, status.reason.as_str(), status.run, tree.journal.count(name));
         assert_eq!(seen, (state, reason, starts, starts as usize), "{name}");
         assert_eq!(status.restarts, starts - 1, "{name}");

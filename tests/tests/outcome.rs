@@ -5,6 +5,7 @@ use zei::exit;
 use zei_tests::program;
 use zei_tests::tree::{Plan, Tree};
 
+const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 const HOLD: &str = "  hold: {command: [sleep, infinity]}\n";
 
 fn code(plan: Plan) -> i32 {
@@ -75,25 +76,20 @@ fn a_command_never_starts_where_a_service_failed_for_good_before_and_that_code_e
 
 #[test]
 fn a_command_gets_the_very_signal_that_begins_the_shutdown_and_decides_the_code() {
-    let plan = Plan::new(&format!("services:\n{HOLD}")).arguments(&[
-        "--",
-        "sh",
-        "-c",
-        "trap 'echo INT >$J; exit 17' INT; trap 'echo TERM >$J; exit 18' TERM; echo up >$J; while :; do sleep infinity & wait; done",
-    ]);
+    let plan = Plan::new(&format!("services:\n{HOLD}")).install("listener", LISTENER);
+    let plan = plan.arguments(&["--", "@D/listener", "@J", "cmd", "INT,TERM", "17"]);
     let mut tree = plan.start();
-    tree.journal.expect("up");
+    tree.journal.expect("cmd up");
     tree.pid("cmd");
     tree.signal(zei::signal::INT);
     assert_eq!(tree.end().0, 17);
-    assert_eq!(tree.journal.all(), ["up", "INT"]);
+    assert_eq!(tree.journal.all(), ["cmd up", "cmd INT"]);
 }
 
 #[test]
 fn an_end_that_was_asked_for_is_0_whatever_the_services_say() {
-    let mut tree = Tree::start(&format!(
-        "services:\n{HOLD}  rude: {{shell: \"trap 'exit 3' TERM; echo up >$J; while :; do sleep infinity & wait; done\"}}\n"
-    ));
+    let plan = Plan::new(&format!("services:\n{HOLD}  rude: {{command: ['@D/listener', '@J', rude, TERM, '3']}}\n"));
+    let mut tree = plan.install("listener", LISTENER).start();
     tree.journal.expect("up");
     assert_eq!(tree.stop().0, 0);
     let mut tree = Tree::start(&format!("services:\n{HOLD}"));

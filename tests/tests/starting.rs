@@ -214,22 +214,15 @@ fn an_open_standard_input_never_ends_and_a_null_one_is_empty() {
 
 #[test]
 fn forwarded_signals_reach_exactly_the_services_that_want_them() {
-    let service = |name: &str, keys: &str| {
-        let traps: String = ["HUP", "USR1", "USR2"]
-            .iter()
-            .map(|signal| format!("trap \"echo {name} {signal} >$J\" {signal}; "))
-            .collect();
-        format!(
-            "  {name}: {{command: [sh, -c, '{traps}echo {name} up >$J; while :; do sleep infinity & wait; done'], {keys}}}\n"
-        )
-    };
-    let tree = Tree::start(&format!(
+    let service = |name: &str, keys: &str| format!("  {name}: {{command: ['@D/listener', '@J', {name}], {keys}}}\n");
+    let tree = Plan::new(&format!(
         "services:\n{}{}{}{}",
         service("every", ""),
         service("one", "forward_signals: [USR2]"),
         service("none", "forward_signals: []"),
         service("job", "oneshot: true")
     ));
+    let tree = tree.install("listener", env!("CARGO_BIN_EXE_listener")).start();
     tree.journal.listen("four services", |lines| (lines.len() == 4).then_some(()));
     for name in ["every", "one", "none", "job"] {
         tree.pid(name);

@@ -7,6 +7,7 @@ use zei::signal;
 use zei_tests::process::{descendants, is_alive};
 use zei_tests::tree::{Plan, Tree};
 
+const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 const DEAF: &str = "trap '' TERM; echo up >$J; exec sleep infinity";
 
 /// The processes below a service's supervisor.
@@ -40,30 +41,26 @@ fn a_shutdown_has_one_budget_for_all() {
 
 #[test]
 fn the_configured_stop_signal_is_sent_and_no_other() {
-    let tree = Tree::start(
-        "services:\n  web: {shell: \"trap 'echo INT >$J' INT; trap 'echo TERM >$J' TERM; trap 'echo USR1 >$J; exit 5' USR1; \
-         echo up >$J; while :; do sleep infinity & wait; done\", stop_signal: USR1}\n",
-    );
-    tree.journal.expect("up");
+    let tree = Plan::new("services:\n  web: {command: ['@D/listener', '@J', web, USR1, '5'], stop_signal: USR1}\n")
+        .install("listener", LISTENER)
+        .start();
+    tree.journal.expect("web up");
     tree.ask("stop web");
     assert_eq!(tree.until_state("web", State::Stopped).exit, Some(Exit::Code(5)));
-    assert_eq!(tree.journal.all(), ["up", "USR1"]);
+    assert_eq!(tree.journal.all(), ["web up", "web USR1"]);
 }
 
 /// A service with a child in its own process group, and a grandchild that has double-forked into a session of its
 /// own. Each says which signals it gets.
 fn family(scope: &str) -> Tree {
-    let says = |who: &str| {
-        format!("trap \"echo {who} TERM >$J; exit\" TERM; trap \"echo {who} USR1 >$J; exit\" USR1; echo {who} up >$J")
-    };
-    let wait = "while :; do sleep infinity & wait; done";
     let plan = Plan::new(&format!(
         "services:\n  web: {{command: ['@D/main'], stop_signal: USR1, stop_scope: {scope}, stop_grace_period: 30s}}\n"
     ));
+    let listen = |who: &str| format!("@D/listener @J {who} TERM,USR1");
+    let (main, member, stray) = (listen("main"), listen("member"), listen("stray"));
     let tree = plan
-        .file("main", &format!("#!/bin/sh\n@D/member &\n(setsid @D/stray &)\n{}\n{wait}\n", says("main")), 0o755)
-        .file("member", &format!("#!/bin/sh\n{}\n{wait}\n", says("member")), 0o755)
-        .file("stray", &format!("#!/bin/sh\n{}\n{wait}\n", says("stray")), 0o755)
+        .install("listener", LISTENER)
+        .file("main", &format!("#!/bin/sh\n{member} &\n(setsid {stray} &)\nexec {main}\n"), 0o755)
         .start();
     for who in ["main up", "member up", "stray up"] {
         tree.journal.expect(who);
@@ -164,19 +161,14 @@ fn a_term_during_boot_ends_what_has_started_and_starts_nothing_more() {
 
 #[test]
 fn dependents_stop_before_what_they_depend_on() {
-    let service = |name: &str, more: &str| {
-        format!(
-            "  {name}: {{shell: \"trap 'echo {name} TERM >$J; exit' TERM; echo {name} up >$J; \
-             while :; do sleep infinity & wait; done\", {more}}}\n"
-        )
-    };
-    let mut tree = Tree::start(&format!(
-        "services:\n{}{}{}",
-        service("db", ""),
-        service("web", "depends_on: [db]"),
-        service("edge", "depends_on: [web]")
-    ));
-    tree.journal.expect("edge up");
+    let mut tree = Plan::new(
+        "services:\n  db: {command: ['@D/listener', '@J', db]}\n  \
+         web: {command: ['@D/listener', '@J', web], depends_on: [db]}\n  \
+         edge: {command: ['@D/listener', '@J', edge], depends_on: [web]}\n",
+    )
+    .install("listener", LISTENER)
+    .start();
+    tree.journal.listen("three services", |lines| (lines.len() == 3).then_some(()));
     let (code, _) = tree.stop();
     assert_eq!(code, 0);
     let lines = tree.journal.listen("three ends", |lines| (lines.len() == 6).then(|| lines[3..].to_vec()));

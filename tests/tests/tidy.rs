@@ -37,7 +37,7 @@ const BINS_MAY_USE: &[&str] = &[
     "paths",
     "signal",
     "bare_main",
-    "protocol::control",
+    "protocol",
     "model::time",
     "sys::raw::Arguments",
 ];

@@ -58,7 +58,7 @@ fn execute(program: &OsStr, arguments: &[OsString], home: &str) -> Errno {
     let environment: Vec<CString> = environment.chain([string(format!("HOME={home}").as_bytes())]).collect();
     let collect = |strings| raw::Strings::collect(<[CString]>::iter(strings).map(CString::as_c_str));
     // Of the dispositions only this one isn't as it was found: Rust's runtime ignores it from the start.
-    let errno = match raw::reset_sigpipe() {
+    let errno = match raw::set_default(signal::PIPE) {
         Ok(()) => spawn::execute(&collect(&words), &collect(&environment)),
         Err(errno) => errno,
     };

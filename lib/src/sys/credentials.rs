@@ -184,6 +184,19 @@ fn can_be_root() -> bool {
     unistd::setresuid(unchanged, Uid::from_raw(0), unchanged).is_ok()
 }
 
+/// Becomes, for good, the user who started the program, where its file is setuid or setgid: whoever may start
+/// it chooses the configuration and the command, and must not get another's rights by that.
+pub fn give_up_setuid() -> Result<(), Errno> {
+    let (user, group) = (unistd::getuid(), unistd::getgid());
+    if unistd::getegid() != group {
+        unistd::setresgid(group, group, group)?;
+    }
+    if unistd::geteuid() != user {
+        unistd::setresuid(user, user, user)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -221,12 +221,6 @@ pub fn take_terminal() -> Result<(), Errno> {
     Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }).map(drop)
 }
 
-/// The signal that this process gets when its parent dies.
-pub fn set_death_signal(signal: u8) -> Result<(), Errno> {
-    // SAFETY: plain numbers.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) }).map(drop)
-}
-
 /// Sets the supplementary groups, by the bare system call: glibc's wrappers of this and the next two would
 /// signal threads, through memory that a child of [`vfork`] shares with its parent.
 pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
@@ -269,12 +263,6 @@ pub fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
         unsafe { libc::dup2(from, to) }
     })
     .map(drop)
-}
-
-/// Puts SIGPIPE back to its default, which Rust's runtime ignores for its own program but
-/// every program executed by it would inherit.
-pub fn reset_sigpipe() -> Result<(), Errno> {
-    set_default(signal::PIPE)
 }
 
 /// Puts a signal's disposition back to its default.

@@ -115,7 +115,7 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(SpawnStage::Limits))?;
     }
     if let Some(signal) = spawn.death_signal {
-        raw::set_death_signal(signal).map_err(at(SpawnStage::Signals))?;
+        raw::set_parent_death_signal(signal).map_err(at(SpawnStage::Signals))?;
     }
     if let Some(mask) = spawn.umask {
         umask(Mode::from_bits_truncate(mask));

@@ -9,6 +9,7 @@ use crate::exit::{self, Exit};
 use crate::run::report::report;
 use crate::run::setuidgid::{explain, find};
 use crate::signal::{self, Name, Set};
+use crate::sys::credentials;
 use crate::sys::process::{signal_child, signal_group};
 use crate::sys::raw::{self, Strings};
 use crate::sys::say;
@@ -116,7 +117,7 @@ struct Init<'a> {
 impl<'a> Init<'a> {
     fn start(options: &'a Options, command: &[&CStr]) -> Result<Init<'a>, u8> {
         raw::fill_standard_streams();
-        give_up_setuid().map_err(refused("become the user who started it"))?;
+        credentials::give_up_setuid().map_err(refused("become the user who started it"))?;
         let blocked = raw::set_mask(Set(u64::MAX)).map_err(refused("block signals"))?;
         let forwarded = Set(!NOT_FORWARDED.0);
         let signals = Signals::take(forwarded.with(signal::CHLD)).map_err(refused("receive signals"))?;
@@ -236,19 +237,6 @@ fn adopt_orphans(options: &Options) -> Result<(), u8> {
             Ok(())
         }
     }
-}
-
-/// A command is always run by the user who asks for it, even where the file is setuid root for its
-/// services' sake.
-fn give_up_setuid() -> Result<(), Errno> {
-    let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
-    if nix::unistd::getegid() != group {
-        nix::unistd::setresgid(group, group, group)?;
-    }
-    if nix::unistd::geteuid() != user {
-        nix::unistd::setresuid(user, user, user)?;
-    }
-    Ok(())
 }
 
 /// Says what the system did not allow; the exit code for it.

@@ -39,6 +39,10 @@ pub struct Options {
 /// configuration at all, and nothing was done.
 pub fn run(options: &Options) -> Option<u8> {
     raw::fill_standard_streams();
+    if let Err(errno) = credentials::give_up_setuid() {
+        report(PROGRAM, format!("cannot become the user who started it: {}", errno.desc()));
+        return Some(exit::SYSTEM);
+    }
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let config = match load(options, &environment) {
         Ok(config) => config?,

@@ -83,6 +83,8 @@ impl Running {
         controls: Vec<Option<OwnedFd>>,
     ) -> Result<Running, (&'static str, Errno)> {
         let defaults = raw::ignored();
+        // Where it was ignored, the kernel would keep every exit status to itself.
+        raw::set_default(signal::CHLD).map_err(|errno| ("receive CHLD", errno))?;
         terminal::hand_over(config);
         terminal::open_to_services(config);
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
@@ -311,8 +313,11 @@ impl Running {
         let arguments = shared::arguments(&self.supervisor, name, index, self.tree.is_wanted(index));
         let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
         // Its FIFO takes the place in this process's own table that the new one shares at first.
-        let control = self.controls.get(index).and_then(Option::as_ref).map_or(self.null.as_fd(), AsFd::as_fd);
-        if let Err(errno) = raw::duplicate(control.as_raw_fd(), ledger::CONTROL) {
+        let passed = match self.controls.get(index).and_then(Option::as_ref) {
+            Some(control) => raw::duplicate(control.as_raw_fd(), ledger::CONTROL),
+            None => raw::occupy(ledger::CONTROL..=ledger::CONTROL),
+        };
+        if let Err(errno) = passed {
             self.say(format_args!("cannot pass {name} its control FIFO: {}", errno.desc()));
         }
         let made = spawn::spawn(&Spawn {

@@ -86,13 +86,14 @@ pub fn run(arguments: Arguments) -> u8 {
 
 fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Errno)> {
     let missing = ("find what zei-init passes on; it is not to be started by hand", Errno::EINVAL);
-    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let index = arguments.get(2).and_then(|text| text.parse::<usize>().ok()).ok_or(missing)?;
     let definitions = raw::inherited(ledger::DEFINITIONS).ok_or(missing)?;
     let ledger = Ledger::over(raw::inherited(ledger::LEDGER).ok_or(missing)?);
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
+    // Only now may anything be opened: it could get the number of something that was not passed on.
+    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;

@@ -29,18 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const LEAVES: &[&str] = &[];
 
 /// What a program may use of the library: the loops, the arguments, and the words that stand in arguments.
-const BINS_MAY_USE: &[&str] = &[
-    "run",
-    "exit",
-    "near",
-    "name",
-    "paths",
-    "signal",
-    "bare_main",
-    "protocol",
-    "model::time",
-    "sys::raw::Arguments",
-];
+const BINS_MAY_USE: &[&str] =
+    &["run", "exit", "near", "name", "paths", "signal", "bare_main", "protocol", "model::time", "sys::raw::Arguments"];
 
 /// What the pure modules may not touch: the system, the clock, the environment.
 const IMPURE: &[&str] =
@@ -149,7 +139,7 @@ fn programs_use_the_loops_and_the_words_of_arguments_only() {
         for (line, path) in paths_from(&file.code, "zei") {
             let path = path.join("::");
             let allowed = |known: &&str| path == **known || path.starts_with(&format!("{known}::"));
-            if !BINS_MAY_USE.iter().any(|known| allowed(&known)) {
+            if !BINS_MAY_USE.iter().any(allowed) {
                 problems.push(format!("{}:{line}: a program may not use zei::{path}", file.path));
             }
         }

@@ -258,16 +258,7 @@ impl Tree {
                 Some(Phase::Failed(Reason::Dependency(root))) => index = usize::from(root),
                 Some(Phase::Failed(_)) => return true,
                 Some(Phase::Completed) => return step == 0,
-                Some(
-                    Phase::Waiting
-                    | Phase::Starting
-                    | Phase::Running
-                    | Phase::Stopping { .. }
-                    | Phase::RestartPending { .. }
-                    | Phase::Scheduled { .. }
-                    | Phase::Stopped,
-                )
-                | None => return false,
+                Some(_) | None => return false,
             }
         }
         false

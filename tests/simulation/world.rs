@@ -336,7 +336,7 @@ impl World {
     fn kill_all(&mut self) {
         let mut left = false;
         if let Some(command) = self.plan.command {
-            self.command_killed = self.places[command].main.is_some();
+            self.command_killed |= self.places[command].main.is_some();
         }
         for index in 0..self.places.len() {
             if self.places[index].supervisor.is_some() {

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
-use zei::signal::{self, Set};
+use zei::signal::Set;
 use zei::sys::raw;
 use zei::sys::signals::Signals;
 use zei::sys::spawn;
@@ -22,7 +22,7 @@ fn main() -> Result<(), String> {
             let set = |word: &CString| u64::from_str_radix(&word.to_string_lossy(), 16).map(Set);
             let (blocked, ignored) = (set(blocked), set(ignored));
             let (blocked, ignored) = (blocked.map_err(text)?, ignored.map_err(text)?);
-            raw::set_default(signal::PIPE).map_err(text)?;
+            raw::set_default(zei::signal::PIPE).map_err(text)?;
             ignored.iter().try_for_each(raw::set_ignored).map_err(text)?;
             raw::set_mask(blocked).map_err(text)?;
             let program = raw::Strings::collect(program.iter().map(CString::as_c_str));

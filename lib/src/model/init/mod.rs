@@ -3,6 +3,7 @@
 //! Owns: every decision of zei-init: which supervisor runs, when the shutdown begins, in which order,
 //! what the container's exit code is. Must never: act, read a clock, or know a pid.
 
+mod member;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use crate::model::service::{Ending, Phase, Reason, Service, Shutdown};
 use crate::model::spec::{OnEnd, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
 use crate::signal;
+use member::{Member, STEADY, Supervisor, delay};
 
 /// From this long after its begin on a shutdown says whom it waits for.
 const PATIENCE: Span = Span::seconds(5);
@@ -20,8 +22,6 @@ const REMINDER: Span = Span::seconds(1);
 const MARGIN: Span = Span::seconds(2);
 /// What was killed has so long to be gone; a process that hangs in the kernel can't be waited for.
 const LAST: Span = Span::seconds(5);
-/// A supervisor that dies again sooner than this is replaced less eagerly.
-const STEADY: Span = Span::seconds(10);
 
 /// What the tree has to know about a service.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,29 +34,6 @@ pub struct Node {
     pub on_failure: OnEnd,
     /// It starts with the container, by itself or because something needs it.
     pub wanted: bool,
-}
-
-/// Where a supervisor stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Supervisor {
-    /// It runs, since then.
-    Alive(Time),
-    /// It died and is to be replaced then; how often it has died in a row.
-    Dead(Time, u32),
-    /// It was replaced that often in a row, and runs since then.
-    Replaced(Time, u32),
-    /// It has left in order.
-    Gone,
-}
-
-#[derive(Clone, Debug)]
-struct Member {
-    node: Node,
-    dependents: Vec<usize>,
-    supervisor: Supervisor,
-    /// As it was last seen in its record.
-    service: Option<Service>,
-    dismissed: bool,
 }
 
 /// Why the tree shuts down.
@@ -183,6 +160,11 @@ impl Tree {
         matches!(self.stage, Stage::Booting)
     }
 
+    /// The services that depend on this one.
+    pub fn dependents(&self, index: usize) -> &[usize] {
+        self.members.get(index).map_or(&[], |member| &member.dependents)
+    }
+
     /// Whether a service starts with the container.
     pub fn is_wanted(&self, index: usize) -> bool {
         self.members.get(index).is_some_and(|member| member.node.wanted)
@@ -276,16 +258,7 @@ impl Tree {
                 Some(Phase::Failed(Reason::Dependency(root))) => index = usize::from(root),
                 Some(Phase::Failed(_)) => return true,
                 Some(Phase::Completed) => return step == 0,
-                Some(
-                    Phase::Waiting
-                    | Phase::Starting
-                    | Phase::Running
-                    | Phase::Stopping { .. }
-                    | Phase::RestartPending { .. }
-                    | Phase::Scheduled { .. }
-                    | Phase::Stopped,
-                )
-                | None => return false,
+                Some(_) | None => return false,
             }
         }
         false
@@ -485,22 +458,5 @@ impl Tree {
             Cause::Code(code) => code,
             Cause::Asked => of_command().unwrap_or(exit::OK),
         }));
-    }
-}
-
-impl Member {
-    fn has_come_up(&self) -> bool {
-        let coming =
-            |service: Service| matches!(service.phase, Phase::Waiting | Phase::Starting | Phase::RestartPending { .. });
-        !self.node.wanted || self.service.is_some_and(|service| !coming(service))
-    }
-}
-
-/// At once, after a second, then every ten.
-const fn delay(tries: u32) -> Span {
-    match tries {
-        0 => Span(0),
-        1 => Span::seconds(1),
-        _ => Span::seconds(10),
     }
 }

@@ -212,6 +212,18 @@ impl Running {
             if let Some(record) = self.shared.ledger.read(index) {
                 events.push_back(Event::Changed(index, record.service));
             }
+            if self.run_dir.is_none() {
+                self.tell_dependents(index);
+            }
+        }
+    }
+
+    /// Where there are no event FIFOs, a TERM without an order tells a supervisor to look around.
+    fn tell_dependents(&self, index: usize) {
+        for dependent in self.tree.dependents(index) {
+            if let Some(pid) = self.pids.get(*dependent).copied().flatten() {
+                let _it_is_gone = process::signal_child(pid, signal::TERM);
+            }
         }
     }
 

@@ -56,6 +56,7 @@ struct Supervisor<'a> {
 enum Standing {
     Coming,
     Up,
+    Timed,
     Ended,
     Held,
 }
@@ -64,7 +65,8 @@ impl Standing {
     fn of(service: &Service) -> Standing {
         match service.state() {
             State::Waiting | State::Starting | State::RestartPending => Standing::Coming,
-            State::Running | State::Stopping | State::Scheduled => Standing::Up,
+            State::Running | State::Stopping => Standing::Up,
+            State::Scheduled => Standing::Timed,
             State::Completed | State::Failed => Standing::Ended,
             State::Stopped => Standing::Held,
         }
@@ -184,20 +186,20 @@ impl Supervisor<'_> {
 
     /// Sleeps until there is something to do: signals, control lines, a dependency's ring, the deadline.
     fn wait(&self) -> (bool, bool) {
-        let left = self.service.deadline().map(|deadline| deadline.since(clock::now()));
+        let left = self.service.deadline().map_or(Span(u64::MAX), |deadline| deadline.since(clock::now()));
+        let timeout = to_timeout(left);
         let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
         let control = self.control.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
         let control = PollFd::new(control, PollFlags::POLLIN);
         let ready = |polled: &[PollFd<'_>], index: usize| polled.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
         if self.watch.is_idle() {
             let mut polled = [signals, control];
-            let _interrupted = poll(&mut polled, left.map_or(PollTimeout::NONE, to_timeout));
+            let _interrupted = poll(&mut polled, timeout);
             (ready(&polled, 0), ready(&polled, 1))
         } else {
             let (rings, fallback) = self.watch.descriptors();
             let mut polled: Vec<PollFd<'_>> = [signals, control].into_iter().chain(rings).collect();
-            let first = left.into_iter().chain(fallback).min();
-            let _interrupted = poll(&mut polled, first.map_or(PollTimeout::NONE, to_timeout));
+            let _interrupted = poll(&mut polled, to_timeout(left.min(fallback.unwrap_or(Span(u64::MAX)))));
             (ready(&polled, 0), ready(&polled, 1))
         }
     }
@@ -384,8 +386,12 @@ impl Supervisor<'_> {
     }
 }
 
-/// Rounded up by construction: times are whole milliseconds.
+/// Exact, as times are whole milliseconds; a span that no deadline has is for ever, and what is longer than
+/// poll(2) can take is waited for in pieces.
 fn to_timeout(span: Span) -> PollTimeout {
+    if span.0 == u64::MAX {
+        return PollTimeout::NONE;
+    }
     i32::try_from(span.0).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
 }
 

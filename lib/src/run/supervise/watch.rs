@@ -96,9 +96,10 @@ impl Watch {
         self.missing.is_empty()
     }
 
-    /// What to poll for, and how often to look where there is nothing to poll.
+    /// What to poll for, and how often to look where a FIFO could not be made. Without any run directory
+    /// zei-init tells when it is time to look.
     pub fn descriptors(&self) -> (impl Iterator<Item = PollFd<'_>>, Option<Span>) {
-        let deaf = self.ears().any(|ear| ear.is_none());
+        let deaf = self.services.is_some() && self.ears().any(|ear| ear.is_none());
         (self.ears().flatten().map(to_poll), deaf.then_some(FALLBACK))
     }
 

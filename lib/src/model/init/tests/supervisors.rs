@@ -78,7 +78,9 @@ fn nobody_is_replaced_once_what_is_left_is_killed() {
     for _ in 0..3 {
         tree.step(Event::Signal(signal::TERM), NOW);
     }
-    assert_eq!(dies(&mut tree, 1, NOW), []);
+    // What either has left behind is killed with the rest.
+    assert_eq!(dies(&mut tree, 1, NOW), [Effect::KillAll]);
+    assert_eq!(tree.step(Event::Reaped, NOW), [Effect::KillAll]);
     assert_eq!(tree.step(Event::Timer, at(1)), []);
     assert_eq!(tree.step(Event::Timer, at(5)), [Effect::End(0)]);
     assert_eq!(tree.step(Event::Timer, at(60)), []);

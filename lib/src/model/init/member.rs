@@ -1,0 +1,54 @@
+//! A service as the tree sees it, and the state of its supervisor.
+
+use super::Node;
+use crate::model::service::{Phase, Service};
+use crate::model::time::{Span, Time};
+
+/// A supervisor that dies again sooner than this is replaced less eagerly.
+pub const STEADY: Span = Span::seconds(10);
+
+/// Where a supervisor stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Supervisor {
+    /// It runs, since then.
+    Alive(Time),
+    /// It died and is to be replaced then; how often it has died in a row.
+    Dead(Time, u32),
+    /// It was replaced that often in a row, and runs since then.
+    Replaced(Time, u32),
+    /// It has left in order.
+    Gone,
+}
+
+/// A service of the tree.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What the configuration says of it.
+    pub node: Node,
+    /// Indices of what depends on it.
+    pub dependents: Vec<usize>,
+    /// Its supervisor.
+    pub supervisor: Supervisor,
+    /// As it was last seen in its record.
+    pub service: Option<Service>,
+    /// Its supervisor was told to leave.
+    pub dismissed: bool,
+}
+
+impl Member {
+    /// Whether it is up, or nobody waits for that.
+    pub fn has_come_up(&self) -> bool {
+        let coming =
+            |service: Service| matches!(service.phase, Phase::Waiting | Phase::Starting | Phase::RestartPending { .. });
+        !self.node.wanted || self.service.is_some_and(|service| !coming(service))
+    }
+}
+
+/// At once, after a second, then every ten.
+pub const fn delay(tries: u32) -> Span {
+    match tries {
+        0 => Span(0),
+        1 => Span::seconds(1),
+        _ => Span::seconds(10),
+    }
+}

@@ -23,6 +23,6 @@ expect "exit code" "$CODE" 0
 expect "starts" "$(sed -n 's/ start .*//p' "$T/journal" | sort | xargs)" "api db web"
 expect "order of the ends" "$(sed '/ start /d' "$T/journal" | paste -sd, -)" \
     "web term,web gone,api term,api gone,db term,db gone"
-expect_below "milliseconds of the shutdown" "$TOOK" 3000
+expect_below "milliseconds of the shutdown" "$TOOK" 5000
 
 pass

@@ -17,8 +17,9 @@ pub struct Lines {
     reader: Option<(JoinHandle<()>, PipeWriter)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
+    pipe_end: OwnedFd,
     lines: Vec<String>,
     rest: Vec<u8>,
     ended: bool,
@@ -30,25 +31,20 @@ impl Lines {
     /// # Panics
     /// Where there is no descriptor left.
     pub fn from(pipe_end: OwnedFd) -> Lines {
-        let kept = Arc::new((Mutex::new(Kept::default()), Condvar::new()));
         let (ends, end) = pipe().expect("a pipe");
+        let watched = pipe_end.try_clone().expect("a descriptor");
+        let kept = Kept { pipe_end, lines: Vec::new(), rest: Vec::new(), ended: false };
+        let kept = Arc::new((Mutex::new(kept), Condvar::new()));
         let shared = Arc::clone(&kept);
         let reader = std::thread::spawn(move || {
             loop {
-                let mut polled = [pipe_end.as_fd(), ends.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+                let mut polled = [watched.as_fd(), ends.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
                 let _interrupted = poll(&mut polled, PollTimeout::NONE);
-                if !polled[0].any().unwrap_or(true) {
-                    if polled[1].any().unwrap_or(true) {
-                        return;
-                    }
-                    continue;
-                }
-                let mut buffer = [0; 65536];
-                let length = nix::unistd::read(&pipe_end, &mut buffer).unwrap_or(0);
                 let (kept, changed) = &*shared;
-                kept.lock().expect("no test dies with it").take(&buffer[..length]);
+                let mut kept = kept.lock().expect("no test dies with it");
+                kept.read();
                 changed.notify_all();
-                if length == 0 {
+                if kept.ended || polled[1].any().unwrap_or(true) {
                     return;
                 }
             }
@@ -56,12 +52,14 @@ impl Lines {
         Lines { kept, reader: Some((reader, end)) }
     }
 
-    /// All lines so far.
+    /// All lines that were written before this is called.
     ///
     /// # Panics
     /// Never, unless the reader did.
     pub fn all(&self) -> Vec<String> {
-        self.kept.0.lock().expect("the reader lives").lines.clone()
+        let mut kept = self.kept.0.lock().expect("the reader lives");
+        kept.read();
+        kept.lines.clone()
     }
 
     /// The whole text, once the pipe has ended.
@@ -110,6 +108,19 @@ impl Lines {
 }
 
 impl Kept {
+    /// Takes what is in the pipe now.
+    fn read(&mut self) {
+        let ready = |pipe_end: &OwnedFd| {
+            poll(&mut [PollFd::new(pipe_end.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)
+                .is_ok_and(|ready| ready > 0)
+        };
+        while !self.ended && ready(&self.pipe_end) {
+            let mut buffer = [0; 65536];
+            let length = nix::unistd::read(&self.pipe_end, &mut buffer).unwrap_or(0);
+            self.take(&buffer[..length]);
+        }
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         self.ended |= bytes.is_empty();
         self.rest.extend_from_slice(bytes);

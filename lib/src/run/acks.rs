@@ -6,6 +6,8 @@ use crate::run::place::Place;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use nix::sys::uio::{pread, pwrite};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher};
 use std::os::fd::OwnedFd;
 
 /// So many records are there at least before the file is shortened.
@@ -16,6 +18,8 @@ const NEW: &str = "acks.new";
 #[derive(Debug, Default)]
 pub struct Acks {
     file: Option<OwnedFd>,
+    /// Hashes of the tokens in it: one that is not among them is new, whatever the file's length.
+    hashes: HashSet<u64>,
     count: u64,
     shorten_at: u64,
 }
@@ -25,7 +29,19 @@ impl Acks {
     pub fn open(place: Option<&Place>) -> Acks {
         let file = place.and_then(|place| place.open_file(paths::ACKS, false).ok());
         let length = file.as_ref().and_then(|file| fstat(file).ok()).map_or(0, |stat| stat.st_size.unsigned_abs());
-        Acks { file, count: length / RECORD as u64, shorten_at: SHORTEN }
+        let count = length / RECORD as u64;
+        let mut acks = Acks { file, hashes: HashSet::new(), count, shorten_at: SHORTEN.max(count) };
+        acks.rehash();
+        acks
+    }
+
+    fn rehash(&mut self) {
+        let mut hashes = HashSet::new();
+        self.scan(|_, record| {
+            hashes.insert(hash(record.split(|byte| *byte == b' ').next().unwrap_or_default()));
+            true
+        });
+        self.hashes = hashes;
     }
 
     /// Calls `each` with every record and its number, oldest first, until it says `false`.
@@ -50,6 +66,9 @@ impl Acks {
 
     /// Whether a command with this token was accepted before.
     pub fn knows(&self, token: &Token) -> bool {
+        if !self.hashes.contains(&hash(token.as_bytes())) {
+            return false;
+        }
         let mut known = false;
         self.scan(|_, record| {
             known = record.strip_prefix(token.as_bytes()).is_some_and(|rest| rest.starts_with(b" "));
@@ -69,6 +88,7 @@ impl Acks {
         if written? < RECORD {
             return Err(Errno::ENOSPC);
         }
+        self.hashes.insert(hash(ack.token.as_bytes()));
         self.count += 1;
         Ok(self.count - 1)
     }
@@ -124,6 +144,7 @@ impl Acks {
         place.rename(NEW, paths::ACKS)?;
         (self.file, self.count) = (Some(file), kept);
         self.shorten_at = SHORTEN.max(kept * 2);
+        self.rehash();
         Ok(())
     }
 
@@ -138,6 +159,12 @@ impl Acks {
         });
         found
     }
+}
+
+fn hash(token: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(token);
+    hasher.finish()
 }
 
 fn offset(number: u64) -> i64 {

@@ -182,50 +182,70 @@ impl Status {
         let length = bytes.windows(5).position(|window| window == b"\nend=")? + 5;
         let (body, tail) = bytes.split_at_checked(length)?;
         let end = tail.split(|byte| *byte == b'\n').next().filter(|end| end.len() < tail.len())?;
-        let body = core::str::from_utf8(body).ok()?;
-        let seq = number(body, "seq")?;
-        if core::str::from_utf8(end).ok()?.parse() != Ok(seq) || value(body, "version")? != "1" {
+        let mut keys = Keys(core::str::from_utf8(body).ok()?);
+        if keys.text("version")? != "1" {
             return None;
         }
-        let exit = match (optional(body, "exit")?, value(body, "signal")?) {
-            (None, "") => None,
-            (Some(code), _) => Some(Exit::Code(u8::try_from(code).ok()?)),
-            (None, name) => Some(Exit::Signal(signal::parse(name)?)),
-        };
-        Some(Status {
+        let seq = keys.number("seq")?;
+        if core::str::from_utf8(end).ok()?.parse() != Ok(seq) {
+            return None;
+        }
+        let mut status = Status {
             seq,
-            name: ServiceName::parse(value(body, "name")?).ok()?,
-            state: State::parse(value(body, "state")?)?,
-            reason: Text::from(value(body, "reason")?),
-            since: number(body, "since")?,
-            since_wall: number(body, "since_wall")?,
-            pid: optional(body, "pid")?.map(u32::try_from).transpose().ok()?,
-            start: optional(body, "start")?,
-            supervisor: number(body, "supervisor")?.try_into().ok()?,
-            want: value(body, "want")? == "up",
-            restarts: number(body, "restarts")?.try_into().ok()?,
-            exit,
-            next: optional(body, "next")?,
-            deadline: optional(body, "deadline")?,
-            run: number(body, "run")?.try_into().ok()?,
-        })
+            name: ServiceName::parse(keys.text("name")?).ok()?,
+            state: State::parse(keys.text("state")?)?,
+            reason: Text::from(keys.text("reason")?),
+            since: keys.number("since")?,
+            since_wall: keys.number("since_wall")?,
+            pid: keys.optional("pid")?,
+            start: keys.optional("start")?,
+            supervisor: keys.number("supervisor")?,
+            want: keys.text("want")? == "up",
+            restarts: keys.number("restarts")?,
+            exit: keys.optional("exit")?.map(Exit::Code),
+            next: None,
+            deadline: None,
+            run: 0,
+        };
+        match keys.text("signal")? {
+            "" => {}
+            name => status.exit = Some(Exit::Signal(signal::parse(name)?)),
+        }
+        status.next = keys.optional("next")?;
+        status.deadline = keys.optional("deadline")?;
+        status.run = keys.number("run")?;
+        Some(status)
     }
 }
 
-/// The value of `key` in lines of `KEY=VALUE`.
-pub fn value<'a>(body: &'a str, key: &str) -> Option<&'a str> {
-    body.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-}
+/// The rest of a file of `KEY=VALUE` lines, read in the documented order; a key that this version does not know
+/// is passed over.
+struct Keys<'a>(&'a str);
 
-fn number(body: &str, key: &str) -> Option<u64> {
-    value(body, key)?.parse().ok()
-}
+impl<'a> Keys<'a> {
+    fn text(&mut self, key: &str) -> Option<&'a str> {
+        loop {
+            let (line, rest) = self.0.split_once('\n').unwrap_or((self.0, ""));
+            if line.is_empty() {
+                return None;
+            }
+            self.0 = rest;
+            if let Some(value) = line.strip_prefix(key).and_then(|rest| rest.strip_prefix('=')) {
+                return Some(value);
+            }
+        }
+    }
 
-/// `Some(None)` where the value is empty.
-fn optional(body: &str, key: &str) -> Option<Option<u64>> {
-    match value(body, key)? {
-        "" => Some(None),
-        text => text.parse().ok().map(Some),
+    fn number<T: core::str::FromStr>(&mut self, key: &str) -> Option<T> {
+        self.text(key)?.parse().ok()
+    }
+
+    /// `Some(None)` where the value is empty.
+    fn optional<T: core::str::FromStr>(&mut self, key: &str) -> Option<Option<T>> {
+        match self.text(key)? {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        }
     }
 }
 

@@ -69,6 +69,14 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+impl<const N: usize> core::ops::Deref for Text<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl<const N: usize> From<&str> for Text<N> {
     fn from(text: &str) -> Self {
         format(format_args!("{text}"))

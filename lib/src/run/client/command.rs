@@ -90,7 +90,7 @@ impl Order {
     /// Notes how things stand before it is sent.
     fn prepare(&mut self, place: &Place) -> Result<(), Failure> {
         self.supervisor = supervisor(place, &self.target)?;
-        self.mark = acks::mark(place, &self.target.file(paths::ACKS))?;
+        self.mark = acks::mark(place, self.target.file(paths::ACKS).as_str())?;
         Ok(())
     }
 
@@ -105,7 +105,9 @@ impl Order {
                 Err(Errno::EAGAIN) => {}
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EPIPE) => return Err(Outcome::Gone),
-                Err(errno) => return Err(place.refused("write to", &self.target.file(paths::CONTROL), errno).into()),
+                Err(errno) => {
+                    return Err(place.refused("write to", self.target.file(paths::CONTROL).as_str(), errno).into());
+                }
             }
             let left = deadline.map_or(ROOM, |deadline| deadline.since(now()).min(ROOM));
             if left == Span(0) {
@@ -161,7 +163,7 @@ impl Order {
 
     fn answer(&self, place: &Place, thorough: bool) -> Result<Option<Ack>, Failure> {
         let since = (!thorough).then_some(self.mark);
-        acks::find(place, &self.target.file(paths::ACKS), &self.token, since)
+        acks::find(place, self.target.file(paths::ACKS).as_str(), &self.token, since)
     }
 
     /// Whether there is another supervisor than when the line was sent: the former one may have died with

@@ -9,6 +9,7 @@ use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status::{self, Status};
 use crate::sys::lock;
+use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::sched_yield;
@@ -33,10 +34,10 @@ pub(crate) enum Target {
 
 impl Target {
     /// The path of one of its files, relative to the run directory.
-    pub(crate) fn file(&self, file: &str) -> String {
+    pub(crate) fn file(&self, file: &str) -> Text<96> {
         match self {
-            Target::Init => format!("{}/{file}", paths::INIT),
-            Target::Service(name) => format!("{}/{name}/{file}", paths::SERVICES),
+            Target::Init => text::format(format_args!("{}/{file}", paths::INIT)),
+            Target::Service(name) => text::format(format_args!("{}/{name}/{file}", paths::SERVICES)),
         }
     }
 
@@ -143,7 +144,7 @@ impl Place {
     }
 
     fn locked(&self) -> nix::Result<bool> {
-        let lock = self.open(&Target::Init.file(paths::LOCK), OFlag::O_RDONLY)?;
+        let lock = self.open(Target::Init.file(paths::LOCK).as_str(), OFlag::O_RDONLY)?;
         lock::is_taken(lock)
     }
 
@@ -187,10 +188,11 @@ impl Place {
     /// Reads a service's status; `None` where there is none yet.
     pub(crate) fn status(&self, name: &ServiceName) -> Result<Option<Status>, Failure> {
         let path = Target::Service(*name).file(paths::STATUS);
-        let Some(file) = self.read(&path)? else { return Ok(None) };
+        let path = path.as_str();
+        let Some(file) = self.read(path)? else { return Ok(None) };
         let mut bytes = [0; status::MAX];
         for _ in 0..TORN_READS {
-            let length = file.read_at(&mut bytes, 0).map_err(|error| self.refused("read", &path, errno(&error)))?;
+            let length = file.read_at(&mut bytes, 0).map_err(|error| self.refused("read", path, errno(&error)))?;
             match Status::decode(bytes.get(..length).unwrap_or_default()) {
                 Some(status) => return Ok(Some(status)),
                 // Made and not yet written.
@@ -198,7 +200,7 @@ impl Place {
                 None => drop(sched_yield()),
             }
         }
-        let message = format!("{} is no status that this version knows", self.full(&path));
+        let message = format!("{} is no status that this version knows", self.full(path));
         Err(Failure::new(exit::SYSTEM, message))
     }
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zei::model::time::Span;
 use zei::paths;
-use zei::protocol::status::{self, State, Status};
+use zei::protocol::status::{State, Status};
 use zei::sys::event::{Waiter, Woken};
 use zei::sys::raw;
 

@@ -8,10 +8,11 @@ use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat, umask};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +112,7 @@ fn directory_flags() -> OFlag {
 }
 
 /// Opens or makes the run directory itself; it must be this user's, and an old one nobody's but zei's:
-/// empty, or with a lock file (ENOTEMPTY otherwise). What is in it may be removed, what is in another may not.
+/// empty, or with what zei makes in it and nothing else (ENOTEMPTY otherwise). What is in it may be removed, what is in another may not.
 fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     let made = match mkdir(path, mode) {
         Ok(()) => true,
@@ -124,9 +125,10 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         return Err(Errno::EPERM);
     }
     if !made {
-        let lock = format!("{}/{}", paths::INIT, paths::LOCK);
-        let is_zeis = fstatat(&directory, lock.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
-        if !is_zeis && !names(&directory)?.is_empty() {
+        let names = names(&directory)?;
+        let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
+        let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
+        if !names.is_empty() && !(has_init && names.iter().all(known)) {
             return Err(Errno::ENOTEMPTY);
         }
         fchmod(&directory, mode)?;
@@ -187,7 +189,7 @@ fn clear(services: &OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
-fn names(directory: &OwnedFd) -> Result<Vec<std::ffi::CString>, Errno> {
+fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let mut listing = nix::dir::Dir::openat(directory, ".", directory_flags(), Mode::empty())?;
     let names = listing.iter().filter_map(Result::ok).map(|entry| entry.file_name().to_owned());
     Ok(names.filter(|name| name.as_c_str() != c"." && name.as_c_str() != c"..").collect())

@@ -128,7 +128,8 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         let names = names(&directory)?;
         let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
         let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
-        if !names.is_empty() && !(has_init && names.iter().all(known)) {
+        let is_zeis = names.is_empty() || (has_init && names.iter().all(known));
+        if !is_zeis {
             return Err(Errno::ENOTEMPTY);
         }
         fchmod(&directory, mode)?;
@@ -170,12 +171,16 @@ fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
 /// The files that zei makes in a service's directory.
 const OWN: [&str; 5] = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT];
 
-/// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. What zei did not
-/// make stays, and the directory that it lies in.
+/// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. A file
+/// in one that zei did not make stays, and the directory with it.
 fn clear(services: &OwnedFd) -> Result<(), Errno> {
     for name in names(services)? {
         let open = || openat(services, name.as_c_str(), directory_flags(), Mode::empty());
-        let Ok(held) = open() else { continue };
+        let Ok(held) = open() else {
+            // No directory: it could only stand in a service's way.
+            unlinkat(services, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+            continue;
+        };
         outlive(held);
         let directory = open()?;
         for file in OWN {

@@ -213,7 +213,7 @@ fn a_condition_holds_as_the_contract_says_in_every_phase() {
 #[test]
 fn a_successor_goes_on_where_its_predecessor_was_killed() {
     let never = Policy::default();
-    let always = Policy { restart: crate::model::spec::Restart::Always, ..never };
+    let always = Policy { restart: Restart::Always, ..never };
     let taken = |service: Service, child, policy: &Policy| {
         let left = left_behind(&service, child);
         (left.map(|left| left.pid), take_over(service, left, true, SOON, policy))

@@ -94,10 +94,15 @@ impl Order {
         Ok(())
     }
 
+    /// What is written at once. The newline in front ends what somebody may have left there without one.
+    fn line(&self) -> String {
+        format!("\n{}", Request { token: Some(self.token), verb: self.verb })
+    }
+
     /// Writes the line, waiting for room where a hundred others have just written theirs.
     fn send(&self, place: &Place, deadline: Option<Time>) -> Result<(), Outcome> {
         let fifo = place.control(&self.target)?;
-        let line = Request { token: Some(self.token), verb: self.verb }.to_string();
+        let line = self.line();
         loop {
             match nix::unistd::write(&fifo, line.as_bytes()) {
                 // Whole or not at all, as it is shorter than PIPE_BUF (pipe(7)).

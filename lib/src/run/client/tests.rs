@@ -45,6 +45,16 @@ fn a_failed_command_leaves_with_the_code_and_the_reason_of_its_answer() {
 }
 
 #[test]
+fn what_somebody_left_without_a_newline_swallows_no_command() {
+    let zei = Zei::new();
+    let mut web = zei.service("web");
+    web.scribble(b"some garbage");
+    send(&zei.place(), "web", Verb::Restart, Patience { no_wait: false, timeout: Some(Span(1)) });
+    web.scribble(b"lasttokn stop\n");
+    assert_eq!(web.next().1, Verb::Restart);
+}
+
+#[test]
 fn a_line_that_died_with_its_supervisor_is_sent_again_under_the_same_token() {
     let zei = Zei::new();
     let mut web = zei.service("web");

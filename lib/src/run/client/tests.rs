@@ -262,6 +262,24 @@ fn services_are_listed_with_and_without_a_status() {
 }
 
 #[test]
+fn one_damaged_status_is_said_and_hides_no_other_service() {
+    let zei = Zei::new();
+    zei.service("db");
+    zei.service("web");
+    fs::write(zei.path().join("services/db/status"), "rubbish").unwrap();
+    let options = |verb| super::Options { run: Some(zei.path().to_path_buf()), config: Vec::new(), json: false, verb };
+    let list = super::perform(&options(super::Verb::List { services: Vec::new() })).unwrap();
+    let words = list.out.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>());
+    assert_eq!(words.collect::<Vec<_>>(), [["NAME", "STATUS"], ["db", "-"], ["web", "running"]]);
+    let status = super::perform(&options(super::Verb::Status { services: Vec::new() })).unwrap();
+    assert!(status.out.starts_with("db: -\nweb: running\n"), "{}", status.out);
+    for output in [list, status] {
+        assert_eq!((output.err.len(), output.code), (1, exit::SYSTEM));
+        assert!(output.err[0].contains("services/db/status is no status"), "{:?}", output.err);
+    }
+}
+
+#[test]
 fn a_left_over_directory_is_no_running_zei_and_every_place_is_named() {
     let mut zei = Zei::new();
     zei.end();

@@ -63,6 +63,11 @@ const SERVICE: &[(&str, &str)] = &[
         r#"stop_signal: "TERMM" is no signal; write TERM, SIGTERM, 15 or RTMIN+3 (did you mean "TERM"?)"#,
     ),
     ("signal: TERM", "signal: must be a map with the one key stop"),
+    (
+        "signal.stop: INT\n    signal: {stop: INT}",
+        "5|signal: is the same key as signal.stop; keep one of them. The other is at z.yaml:4",
+    ),
+    ("signal.stop: 99", r#"signal.stop: "99" is no signal; write TERM, SIGTERM, 15 or RTMIN+3"#),
     ("signal: {stop: 99}", r#"signal.stop: "99" is no signal; write TERM, SIGTERM, 15 or RTMIN+3"#),
     (
         "forward_signals: [HUP,\n      NOPE]",

@@ -198,7 +198,11 @@ const FILE: &[(&str, &str)] = &[
     ("defaults: [1]\nservices: {a: {command: x}}", "z.yaml:1: defaults: must be a map of keys, not a list"),
     (
         "defaults:\n  command: y\nservices: {a: {command: x}}",
-        "z.yaml:2: command: can't stand here; it is a key of a service",
+        "z.yaml:2: defaults: command: can't stand here; it is a key of a service",
+    ),
+    (
+        "defaults:\n  env: {}\n  environment: {}\nservices: {a: {command: x}}",
+        "z.yaml:3: defaults: environment: is the same key as env; keep one of them. The other is at z.yaml:2",
     ),
     (
         "defaults:\n  umask: 9\nservices: {a: {command: x}, b: {command: x}}",
@@ -206,7 +210,11 @@ const FILE: &[(&str, &str)] = &[
     ),
     (
         "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
-        "z.yaml:2: oneshot: can't stand here; it is a key of a service",
+        "z.yaml:2: cmd: oneshot: can't stand here; it is a key of a service",
+    ),
+    (
+        "cmd: {override: both}\nservices: {a: {command: x}}",
+        "z.yaml:1: cmd: override: \"both\" is none of merge, replace",
     ),
     (
         "cmd:\n  umask: 9\nservices: {a: {command: x}}",
@@ -306,6 +314,14 @@ fn two_files_that_define_the_same_are_both_named() {
             &[
                 "b.yaml:1: defaults: is defined twice; say \"override: merge\" or \"override: replace\" here if that is \
                meant. The other is at a.yaml:1",
+            ],
+        ),
+        (
+            "command: x",
+            "services:\n  a: {command: x}",
+            &[
+                "b.yaml:2: service \"a\": is defined twice; say \"override: merge\" or \"override: replace\" here if that is \
+               meant. The other is at a.yaml",
             ],
         ),
         (

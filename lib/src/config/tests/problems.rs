@@ -62,6 +62,14 @@ const SERVICE: &[(&str, &str)] = &[
         "stop_signal: TERMM",
         r#"stop_signal: "TERMM" is no signal; write TERM, SIGTERM, 15 or RTMIN+3 (did you mean "TERM"?)"#,
     ),
+    (
+        "stop_signal: SIGSTOP",
+        "stop_signal: SIGSTOP only halts a process, which then never ends; write TERM or another signal that it ends at",
+    ),
+    (
+        "signal: {stop: 19}",
+        "signal.stop: 19 only halts a process, which then never ends; write TERM or another signal that it ends at",
+    ),
     ("signal: TERM", "signal: must be a map with the one key stop"),
     (
         "signal.stop: INT\n    signal: {stop: INT}",

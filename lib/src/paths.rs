@@ -28,6 +28,8 @@ pub const SERVICES: &str = "services";
 pub const CONTROL: &str = "control";
 /// The answers to them.
 pub const ACKS: &str = "acks";
+/// A shorter file of answers, until it takes the other's place.
+pub const NEW_ACKS: &str = "acks.new";
 /// The status file (see `protocol::status`).
 pub const STATUS: &str = "status";
 /// The FIFO through which changes are rung; made by whoever waits.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zei::model::time::Span;
 use zei::paths;
-use zei::protocol::status::{self, State, Status};
+use zei::protocol::status::{State, Status};
 use zei::sys::event::{Waiter, Woken};
 use zei::sys::raw;
 
@@ -213,8 +213,8 @@ pub fn is_root() -> bool {
 fn boot(run: &Path) -> Option<String> {
     let text = fs::read_to_string(run.join(paths::INIT).join(paths::STATUS)).ok()?;
     text.ends_with('\n').then_some(())?;
-    (status::value(&text, "seq")? == status::value(&text, "end")?).then_some(())?;
-    status::value(&text, "boot").map(str::to_owned)
+    (value(&text, "seq")? == value(&text, "end")?).then_some(())?;
+    value(&text, "boot").map(str::to_owned)
 }
 
 fn left(deadline: Instant) -> PollTimeout {
@@ -365,7 +365,7 @@ impl Tree {
         let mut waiter = Waiter::open(&directory, paths::EVENT);
         loop {
             let text = fs::read_to_string(self.file("init", paths::STATUS)).unwrap_or_default();
-            if status::value(&text, "state") == Some(state) && status::value(&text, "end").is_some() {
+            if value(&text, "state") == Some(state) && value(&text, "end").is_some() {
                 return;
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -454,4 +454,9 @@ impl Drop for Tree {
             let _was_waited_for = self.child.wait();
         }
     }
+}
+
+/// The value of `key` in lines of `KEY=VALUE`, as a shell would look for it.
+pub fn value<'a>(body: &'a str, key: &str) -> Option<&'a str> {
+    body.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
 }

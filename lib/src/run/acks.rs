@@ -12,7 +12,6 @@ use std::os::fd::OwnedFd;
 
 /// So many records are there at least before the file is shortened.
 const SHORTEN: u64 = 1024;
-const NEW: &str = "acks.new";
 
 /// The open file; it is made by the first command.
 #[derive(Debug, Default)]
@@ -83,8 +82,10 @@ impl Acks {
             Some(file) => file,
             None => place.open_file(paths::ACKS, true)?,
         };
-        let written = pwrite(&file, &ack.encode(), offset(self.count));
         self.file = Some(file);
+        self.come_back(place)?;
+        let Some(file) = &self.file else { return Err(Errno::ENOENT) };
+        let written = pwrite(file, &ack.encode(), offset(self.count));
         if written? < RECORD {
             return Err(Errno::ENOSPC);
         }
@@ -94,10 +95,17 @@ impl Acks {
     }
 
     /// Replaces a record in place.
-    pub fn replace(&self, number: u64, ack: &Ack) {
+    pub fn replace(&mut self, place: Option<&Place>, number: u64, ack: &Ack) {
         if let Some(file) = &self.file {
             let _room_is_there = pwrite(file, &ack.encode(), offset(number));
         }
+        let _next_time_perhaps = place.map(|place| self.come_back(place));
+    }
+
+    /// Where somebody has removed the file, it is put back with all that was in it.
+    fn come_back(&mut self, place: &Place) -> Result<(), Errno> {
+        let removed = self.file.as_ref().is_some_and(|file| fstat(file).is_ok_and(|stat| stat.st_nlink == 0));
+        if removed { self.rewrite(place, 0) } else { Ok(()) }
     }
 
     /// Drops what is older than anyone may rely on, but nothing from `first_open` on. Returns how many
@@ -129,7 +137,7 @@ impl Acks {
     }
 
     fn rewrite(&mut self, place: &Place, drop: u64) -> Result<(), Errno> {
-        let file = place.open_file(NEW, true)?;
+        let file = place.open_file(paths::NEW_ACKS, true)?;
         nix::unistd::ftruncate(&file, 0)?;
         let mut kept = 0;
         let mut result = Ok(());
@@ -141,7 +149,7 @@ impl Acks {
             result.is_ok()
         });
         result?;
-        place.rename(NEW, paths::ACKS)?;
+        place.rename(paths::NEW_ACKS, paths::ACKS)?;
         (self.file, self.count) = (Some(file), kept);
         self.shorten_at = SHORTEN.max(kept * 2);
         self.rehash();

@@ -10,7 +10,7 @@ use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// What the children of this process are doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,35 +138,54 @@ pub fn kill_children() -> usize {
     children.len()
 }
 
-/// Sends TERM, then CONT, to every descendant of this process, nearest first.
-pub fn ask_descendants() {
-    let mut generation = children();
-    for child in &generation {
-        for signal in [crate::signal::TERM, crate::signal::CONT] {
-            let _may_be_gone = signal_child(*child, signal);
-        }
-    }
-    while !generation.is_empty() {
-        let mut next = Vec::new();
-        for ancestor in generation {
-            for pid in listed_children(ancestor) {
-                ask_descendant(pid, ancestor);
-                next.push(pid);
+/// Sends TERM, then CONT, to every descendant of this process but those in `asked`, and returns all that are
+/// there. They are all found and held before the first is asked: one that ends leaves its children to others.
+pub fn ask_descendants(asked: &[u32]) -> Vec<u32> {
+    let mut found: Vec<(u32, Option<OwnedFd>)> = children().into_iter().map(|pid| (pid, None)).collect();
+    let mut next = 0;
+    while let Some(ancestor) = found.get(next).map(|(pid, _)| *pid) {
+        next += 1;
+        for pid in listed_children(ancestor) {
+            // Its parent may reap it at any time, so it is held; if it is another's by now, it is left out.
+            let held = raw::pidfd_open(pid).ok().filter(|_| parent(pid) == Some(ancestor));
+            if held.is_some() {
+                found.push((pid, held));
             }
         }
-        generation = next;
     }
+    for (pid, held) in found.iter().filter(|(pid, _)| !asked.contains(pid)) {
+        for signal in [crate::signal::TERM, crate::signal::CONT] {
+            let _may_be_gone = match held {
+                Some(held) => raw::pidfd_send(held.as_fd(), signal),
+                None => signal_child(*pid, signal),
+            };
+        }
+    }
+    found.into_iter().map(|(pid, _)| pid).collect()
 }
 
-/// A grandchild may end and be reaped by its parent at any time, so it is held before it is asked.
-fn ask_descendant(pid: u32, ancestor: u32) {
-    let Ok(descriptor) = raw::pidfd_open(pid) else { return };
-    if parent(pid) != Some(ancestor) {
-        return;
-    }
-    for signal in [crate::signal::TERM, crate::signal::CONT] {
-        let _may_be_gone = raw::pidfd_send(descriptor.as_fd(), signal);
-    }
+/// The soft limit of file locks that marks a process of service `index`, and all that it ever makes. The limit has
+/// no effect since Linux 2.4.25 (getrlimit(2)), survives fork, exec, setsid and setuid, and can be read by anyone.
+pub const fn mark(index: usize) -> u64 {
+    const BASE: u64 = 0x7a65_6900_0000;
+    BASE + index as u64
+}
+
+/// A child of zei-init that has the mark of service `index`: what a supervisor that died has left.
+pub fn orphan_with_mark(init: u32, index: usize) -> Option<u32> {
+    listed_children(init).into_iter().find(|pid| soft_locks(*pid) == Some(mark(index)) && !is_zombie(*pid))
+}
+
+/// A zombie is nobody's business but its parent's.
+fn is_zombie(pid: u32) -> bool {
+    stat_field(pid, 3).is_some_and(|state| state.0.starts_with(b"Z"))
+}
+
+/// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
+fn soft_locks(pid: u32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::sys::raw::{self, Descriptors, Strings};
 use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, chdir, getpgrp, setpgid, setsid, tcsetpgrp};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -63,6 +63,8 @@ pub struct Spawn<'a> {
     pub ignored: signal::Set,
     /// The signals that are blocked in it.
     pub blocked: signal::Set,
+    /// The soft limit of file locks, which marks whose process it is (see `process::mark`).
+    pub mark: Option<u64>,
     /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
     pub nofile: Option<(u64, u64)>,
     /// The signal it gets when this process dies (prctl(2), PR_SET_PDEATHSIG).
@@ -110,6 +112,11 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
     }
     for signal in spawn.ignored.iter() {
         raw::set_ignored(signal).map_err(at(SpawnStage::Signals))?;
+    }
+    if let Some(mark) = spawn.mark {
+        let kind = Resource::RLIMIT_LOCKS;
+        // Where an outer limit is lower, there is no mark.
+        let _unmarked = getrlimit(kind).and_then(|(_, hard)| setrlimit(kind, mark, hard));
     }
     if let Some((soft, hard)) = spawn.nofile {
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(SpawnStage::Limits))?;

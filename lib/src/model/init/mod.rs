@@ -23,6 +23,9 @@ const MARGIN: Span = Span::seconds(2);
 /// What was killed has so long to be gone; a process that hangs in the kernel can't be waited for.
 const LAST: Span = Span::seconds(5);
 
+/// In a shutdown a supervisor is replaced at once so many times.
+const HURRIED: u32 = 10;
+
 /// What the tree has to know about a service.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Node {
@@ -326,8 +329,9 @@ impl Tree {
 
     fn replace(&mut self, index: usize, tries: u32, now: Time, effects: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(index) else { return };
-        if tries == 0 {
-            member.supervisor = Supervisor::Replaced(now, 1);
+        let hurry = matches!(self.stage, Stage::Stopping { .. }) && tries < HURRIED;
+        if tries == 0 || hurry {
+            member.supervisor = Supervisor::Replaced(now, tries.saturating_add(1));
             effects.push(Effect::Start(index));
         } else {
             member.supervisor = Supervisor::Dead(now.plus(delay(tries)), tries);
@@ -376,10 +380,10 @@ impl Tree {
         effects.push(Effect::Order(Shutdown { deadline, signal }));
         for member in &mut self.members {
             // Not started yet, or dead with nothing known to run: there is nothing to stop.
-            if let Supervisor::Dead(_, _) = member.supervisor
-                && member.service.is_none()
-            {
-                member.supervisor = Supervisor::Gone;
+            if let Supervisor::Dead(_, tries) = member.supervisor {
+                // Somebody has to stop it, and now: there is no time to be cautious.
+                let due = Supervisor::Dead(now, tries);
+                member.supervisor = if member.service.is_none() { Supervisor::Gone } else { due };
             }
         }
         self.dismiss(now, effects);

@@ -19,6 +19,9 @@ use crate::exit::Exit;
 use crate::model::time::{Span, Time};
 use crate::protocol::status::State;
 
+/// Where there is no room for another process, a start is tried again no sooner than after this.
+const SCARCITY: Span = Span::seconds(1);
+
 /// After a kill, survivors are waited for so long before the service is given up as `stray`.
 const KILL_GRACE: Span = Span::seconds(10);
 

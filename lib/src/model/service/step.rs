@@ -3,7 +3,10 @@
 //! Owns: what each event does in each phase. Must never: have a catch-all arm in a `match` on phase
 //! and event: a new event must be thought about in every phase.
 
-use super::{Action, Ending, Event, Failure, KILL_GRACE, Phase, Process, Reason, Service, Shutdown, Stage, Then};
+use super::{
+    Action, Ending, Event, Failure, KILL_GRACE, Phase, Process, Reason, SCARCITY, Service, Shutdown, SpawnStage, Stage,
+    Then,
+};
 use crate::exit::Exit;
 use crate::model::spec::{Policy, Restart, StopScope};
 use crate::model::time::{Span, Time};
@@ -91,6 +94,11 @@ fn not_spawned(service: &mut Service, failure: Failure, now: Time, policy: &Poli
     match service.phase {
         Phase::Starting => {
             service.ending = Some(Ending::NotStarted(failure));
+            if failure.stage == SpawnStage::Process {
+                // No room for a process (fork(2), EAGAIN, ENOMEM) is not the service's failure.
+                service.enter(Phase::RestartPending { at: now.plus(policy.restart_delay.max(SCARCITY)) }, now);
+                return None;
+            }
             decide(service, now, policy)
         }
         Phase::Waiting
@@ -179,7 +187,9 @@ fn reaped(service: &Service) -> Option<Action> {
     match service.phase {
         // A killed parent may have left children that the sweep before did not see.
         Phase::Stopping { stage: Stage::Kill, .. } => Some(Action::Kill),
-        Phase::Stopping { stage: Stage::Main | Stage::Rest, .. }
+        // Or made others in the moment that it was asked in: they are asked, too.
+        Phase::Stopping { stage: Stage::Rest, .. } => Some(Action::AskRest),
+        Phase::Stopping { stage: Stage::Main, .. }
         | Phase::Waiting
         | Phase::Starting
         | Phase::Running

@@ -140,6 +140,7 @@ impl<'a> Init<'a> {
             defaults: Set::EMPTY,
             ignored: chld,
             blocked,
+            mark: None,
             nofile: None,
             death_signal: None,
             umask: None,

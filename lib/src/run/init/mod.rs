@@ -93,6 +93,7 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     let (run_dir, made) = match rundir::make(&names) {
         Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
+        Err(Refusal::Foreign(path)) => return Err((exit::CONFIG, foreign(&path))),
         Err(Refusal::Nowhere(tried)) => {
             report(PROGRAM, nowhere(&tried));
             (None, Vec::new())
@@ -119,6 +120,11 @@ fn control(name: ServiceName, made: Result<OwnedFd, Errno>) -> Option<OwnedFd> {
 fn taken(path: &std::path::Path) -> String {
     let variable = paths::RUN_VARIABLE;
     format!("{} is in use by another zei-init; name another directory in {variable}", path.display())
+}
+
+fn foreign(path: &std::path::Path) -> String {
+    let variable = paths::RUN_VARIABLE;
+    format!("{} ({variable}) holds what is not zei's; name a directory that is empty or does not exist", path.display())
 }
 
 fn nowhere(tried: &[(PathBuf, &str)]) -> String {

@@ -8,15 +8,18 @@ use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat, umask};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A supervisor of a zei-init that is gone has so long to stop its service.
 const LEFTOVER_GRACE_MS: u16 = 30_000;
+/// So many descriptors are kept for everything that is not a control FIFO.
+const SPARE: usize = 24;
 /// What a control FIFO holds: one page, as FIFOs beyond some thousands of pages are held against the user.
 const FIFO_SIZE: i32 = 4096;
 
@@ -37,6 +40,8 @@ pub struct RunDir {
 pub enum Refusal {
     /// A live zei-init has locked this one.
     Taken(PathBuf),
+    /// This one, which was named by hand, holds what is not zei's.
+    Foreign(PathBuf),
     /// Each place, and what is wrong with it.
     Nowhere(Vec<(PathBuf, &'static str)>),
 }
@@ -47,7 +52,10 @@ pub fn make(services: &[ServiceName]) -> Result<(RunDir, Vec<Result<OwnedFd, Err
     // The modes below are meant as they are written.
     let mask = umask(Mode::empty());
     let made = make_unmasked().map(|run_dir| {
+        // Where descriptors are scarce, control is what is done without.
+        let spare: Vec<_> = (0..SPARE).map_while(|_| run_dir.directory.try_clone().ok()).collect();
         let controls = services.iter().map(|name| run_dir.make_service(*name)).collect();
+        drop(spare);
         (run_dir, controls)
     });
     umask(mask);
@@ -70,6 +78,9 @@ fn make_unmasked() -> Result<RunDir, Refusal> {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.
             Err(Errno::EAGAIN) => return Err(Refusal::Taken(candidate.path)),
+            Err(Errno::ENOTEMPTY) if named.as_ref() == Some(&candidate.path) => {
+                return Err(Refusal::Foreign(candidate.path));
+            }
             Err(errno) => tried.push((candidate.path, errno.desc())),
         }
     }
@@ -100,19 +111,29 @@ fn directory_flags() -> OFlag {
     OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
 }
 
-/// Opens or makes the run directory itself; it must be this user's, with nobody else writing to it.
+/// Opens or makes the run directory itself; it must be this user's, and an old one nobody's but zei's:
+/// empty, or with what zei makes in it and nothing else (ENOTEMPTY otherwise). What is in it may be removed, what is in another may not.
 fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
-    match mkdir(path, mode) {
-        Ok(()) | Err(Errno::EEXIST) => {}
+    let made = match mkdir(path, mode) {
+        Ok(()) => true,
+        Err(Errno::EEXIST) => false,
         Err(errno) => return Err(errno),
-    }
+    };
     let directory = open(path, directory_flags(), Mode::empty())?;
     let stat = fstat(&directory)?;
     if stat.st_uid != geteuid().as_raw() {
         return Err(Errno::EPERM);
     }
-    // The directory may be an old one.
-    fchmod(&directory, mode)?;
+    if !made {
+        let names = names(&directory)?;
+        let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
+        let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
+        let is_zeis = names.is_empty() || (has_init && names.iter().all(known));
+        if !is_zeis {
+            return Err(Errno::ENOTEMPTY);
+        }
+        fchmod(&directory, mode)?;
+    }
     Ok(directory)
 }
 
@@ -147,27 +168,33 @@ fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
     }
 }
 
-/// Removes the services' directories of an earlier zei-init, each once its supervisor is gone.
+/// The files that zei makes in a service's directory.
+const OWN: [&str; 5] = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT];
+
+/// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. A file
+/// in one that zei did not make stays, and the directory with it.
 fn clear(services: &OwnedFd) -> Result<(), Errno> {
     for name in names(services)? {
         let open = || openat(services, name.as_c_str(), directory_flags(), Mode::empty());
-        if let Ok(service) = open() {
-            outlive(service);
+        let Ok(held) = open() else {
+            // No directory: it could only stand in a service's way.
+            unlinkat(services, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+            continue;
+        };
+        outlive(held);
+        let directory = open()?;
+        for file in OWN {
+            remove(&directory, file)?;
         }
-        if let Ok(service) = open() {
-            for file in names(&service)? {
-                unlinkat(&service, file.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
-            }
+        match unlinkat(services, name.as_c_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
         }
-        let stat = fstatat(services, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
-        let how = if is_directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
-        unlinkat(services, name.as_c_str(), how)?;
     }
     Ok(())
 }
 
-fn names(directory: &OwnedFd) -> Result<Vec<std::ffi::CString>, Errno> {
+fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let mut listing = nix::dir::Dir::openat(directory, ".", directory_flags(), Mode::empty())?;
     let names = listing.iter().filter_map(Result::ok).map(|entry| entry.file_name().to_owned());
     Ok(names.filter(|name| name.as_c_str() != c"." && name.as_c_str() != c"..").collect())

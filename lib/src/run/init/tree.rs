@@ -212,16 +212,15 @@ impl Running {
             if let Some(record) = self.shared.ledger.read(index) {
                 events.push_back(Event::Changed(index, record.service));
             }
-            if self.run_dir.is_none() {
-                self.tell_dependents(index);
-            }
+            self.tell_dependents(index);
         }
     }
 
-    /// Where there are no event FIFOs, a TERM without an order tells a supervisor to look around.
+    /// Event FIFOs can be missing or removed: to a supervisor that waits, a TERM without an order says to look around.
     fn tell_dependents(&self, index: usize) {
         for dependent in self.tree.dependents(index) {
-            if let Some(pid) = self.pids.get(*dependent).copied().flatten() {
+            let awaits = self.shared.ledger.read(*dependent).is_some_and(|record| record.service.awaits_dependencies());
+            if awaits && let Some(pid) = self.pids.get(*dependent).copied().flatten() {
                 let _it_is_gone = process::signal_child(pid, signal::TERM);
             }
         }
@@ -343,6 +342,7 @@ impl Running {
             ignored: Set::EMPTY,
             // Until it can take them.
             blocked: Set(u64::MAX),
+            mark: None,
             nofile: None,
             // PID 1 takes everything with it; another one's supervisors must notice.
             death_signal: (std::process::id() != 1).then_some(signal::TERM),

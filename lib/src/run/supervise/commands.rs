@@ -3,6 +3,7 @@
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
+use crate::model::record::Record;
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
@@ -41,17 +42,17 @@ impl Commands {
         Commands { acks: Acks::open(place), open: Vec::new() }
     }
 
-    fn answer(&self, open: &Open, progress: Progress, text: Text<112>) {
-        self.acks.replace(open.number, &Ack { token: open.token, progress, at: clock::now().0, text });
+    fn answer(&mut self, place: Option<&Place>, open: &Open, progress: Progress, text: Text<112>) {
+        self.acks.replace(place, open.number, &Ack { token: open.token, progress, at: clock::now().0, text });
     }
 
     /// The supervisor leaves: whatever is open has its outcome.
-    pub fn leave(&mut self, _place: Option<&Place>) {
+    pub fn leave(&mut self, place: Option<&Place>) {
         for open in core::mem::take(&mut self.open) {
             match open.goal {
-                Goal::Down => self.answer(&open, Progress::Done, Text::new()),
+                Goal::Down => self.answer(place, &open, Progress::Done, Text::new()),
                 Goal::Up | Goal::Fresh => {
-                    self.answer(&open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
                 }
             }
         }
@@ -115,7 +116,9 @@ impl Supervisor<'_> {
         match (verb, goal(verb)) {
             (Verb::Signal(number), _) => self.pass_on(token, number),
             (_, Some((_, event))) => {
-                if verb == Verb::Start || verb == Verb::Restart {
+                if verb == Verb::StartAlone {
+                    self.alone = true;
+                } else if event != Event::Stop {
                     self.start_dependencies();
                 }
                 self.feed(event);
@@ -185,11 +188,15 @@ impl Supervisor<'_> {
     /// A start wants what it depends on, too.
     fn start_dependencies(&mut self) {
         for needs in self.definition.needs() {
-            let record = self.ledger.read(usize::from(needs.index));
-            if record.is_some_and(|record| record.service.phase == Phase::Stopped)
-                && let Err(errno) = self.order_start(needs.name)
-            {
-                self.say(format_args!("cannot start its dependency {}: {}", needs.name, errno.desc()));
+            let Some(Record { service, .. }) = self.ledger.read(usize::from(needs.index)) else { continue };
+            if !matches!(service.phase, Phase::Stopped | Phase::Failed(_)) {
+                continue;
+            }
+            match self.order_start(needs.name) {
+                Ok(()) => self.watch.tell(needs.index, service.since),
+                Err(errno) => {
+                    self.say(format_args!("cannot start its dependency {}: {}", needs.name, errno.desc()));
+                }
             }
         }
     }
@@ -214,7 +221,7 @@ impl Supervisor<'_> {
             None => true,
             Some(outcome) => {
                 let (progress, text) = self.word(command, outcome);
-                self.commands.answer(command, progress, text);
+                self.commands.answer(self.place.as_ref(), command, progress, text);
                 false
             }
         });

@@ -12,7 +12,7 @@ use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{isatty, pipe2};
+use nix::unistd::{isatty, pipe2, tcgetpgrp};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 impl Supervisor<'_> {
@@ -74,13 +74,19 @@ impl Supervisor<'_> {
             arguments: Strings::collect(definition.arguments()),
             environment: Strings::collect(definition.environment()),
             record: Some(self.ledger.child_word(self.index)),
-            session: if terminal { Session::NewWithTerminal } else { Session::New },
+            session: match (terminal, tcgetpgrp(raw::standard(0))) {
+                (false, _) => Session::New,
+                // Another process leads the session that has the terminal (an outer init, a shell): it stays there.
+                (true, Ok(_)) => Session::ForegroundGroup,
+                (true, Err(_)) => Session::NewWithTerminal,
+            },
             streams: [stdin, stream(definition.stdout, 1), stream(definition.stderr, 2)],
             descriptors_below: None,
             // zei-init has put all dispositions back before it executed this program.
             defaults: Set::EMPTY,
             ignored: Set::EMPTY,
             blocked: Set::EMPTY,
+            mark: Some(process::mark(self.index)),
             nofile: definition.nofile(),
             death_signal: None,
             umask: definition.umask,

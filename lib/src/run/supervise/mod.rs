@@ -11,7 +11,7 @@ mod watch;
 use crate::exit;
 use crate::model::definition::{Definition, Definitions};
 use crate::model::record::Record;
-use crate::model::service::{self, Action, Ending, Event, Phase, Process, Service, Shutdown};
+use crate::model::service::{self, Action, Ending, Event, Phase, Service, Shutdown};
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::status::State;
@@ -48,6 +48,12 @@ struct Supervisor<'a> {
     standing: Standing,
     /// zei-init's pid.
     init: nix::unistd::Pid,
+    /// It starts without its dependencies, as somebody has asked for.
+    alone: bool,
+    /// What was asked to end of what the main process has left behind: each only once.
+    asked: Vec<u32>,
+    /// The stop whose kill was said.
+    said: Option<Time>,
     leaving: bool,
 }
 
@@ -103,7 +109,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     let (service, seq) = match ledger.read(index) {
-        Some(record) => (recover(record, &definition), record.seq),
+        Some(record) => (recover(record, index, &definition), record.seq),
         None => (Service::new(want, clock::now()), 0),
     };
     Ok(Supervisor {
@@ -121,28 +127,37 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         lines: Lines::default(),
         standing: Standing::Coming,
         init: nix::unistd::getppid(),
+        alone: false,
+        asked: Vec::new(),
+        said: None,
         leaving: false,
     })
 }
 
-/// A predecessor died. What it left running can't be waited for by this process, so it is ended
+/// A predecessor died. What it left running can't be waited for by this process, so all of it is ended
 /// and the policy decides, as if the service had been killed.
-fn recover(record: Record, definition: &Definition<'_>) -> Service {
+fn recover(record: Record, index: usize, definition: &Definition<'_>) -> Service {
     // An orphan is zei-init's child now; a pid that is not has become somebody else's.
     let init = nix::unistd::getppid().as_raw().unsigned_abs();
     let left = service::left_behind(&record.service, record.child)
         .filter(|left| process::parent(left.pid) == Some(init))
         .filter(|left| left.start == 0 || process::start_time(left.pid) == Some(left.start));
-    let gone = left.is_none_or(end);
+    let deadline = clock::now().plus(Span::seconds(10));
+    let main = left.is_none_or(|left| end(left.pid, deadline));
+    // What ends leaves its own children to zei-init, so they are looked for until there are none.
+    let mut gone = main;
+    while gone && let Some(pid) = process::orphan_with_mark(init, index) {
+        gone = end(pid, deadline);
+    }
     service::take_over(record.service, left, gone, clock::now(), &definition.policy)
 }
 
 /// Kills a process that is not this one's child. Whether it is gone by then.
-fn end(left: Process) -> bool {
-    let Ok(descriptor) = raw::pidfd_open(left.pid) else { return true };
-    let _it_is_gone = process::signal_other(left, signal::KILL);
+fn end(pid: u32, deadline: Time) -> bool {
+    let Ok(descriptor) = raw::pidfd_open(pid) else { return true };
+    let _it_is_gone = raw::pidfd_send(descriptor.as_fd(), signal::KILL);
     let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-    poll(&mut gone, PollTimeout::from(10_000u16)) != Ok(0)
+    poll(&mut gone, to_timeout(deadline.since(clock::now()))) != Ok(0)
 }
 
 impl Supervisor<'_> {
@@ -186,8 +201,10 @@ impl Supervisor<'_> {
 
     /// Sleeps until there is something to do: signals, control lines, a dependency's ring, the deadline.
     fn wait(&self) -> (bool, bool) {
-        let left = self.service.deadline().map_or(Span(u64::MAX), |deadline| deadline.since(clock::now()));
-        let timeout = to_timeout(left);
+        let timeout = match self.service.deadline() {
+            None => PollTimeout::NONE,
+            Some(deadline) => to_timeout(deadline.since(clock::now())),
+        };
         let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
         let control = self.control.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
         let control = PollFd::new(control, PollFlags::POLLIN);
@@ -197,9 +214,8 @@ impl Supervisor<'_> {
             let _interrupted = poll(&mut polled, timeout);
             (ready(&polled, 0), ready(&polled, 1))
         } else {
-            let (rings, fallback) = self.watch.descriptors();
-            let mut polled: Vec<PollFd<'_>> = [signals, control].into_iter().chain(rings).collect();
-            let _interrupted = poll(&mut polled, to_timeout(left.min(fallback.unwrap_or(Span(u64::MAX)))));
+            let mut polled: Vec<PollFd<'_>> = [signals, control].into_iter().chain(self.watch.descriptors()).collect();
+            let _interrupted = poll(&mut polled, timeout);
             (ready(&polled, 0), ready(&polled, 1))
         }
     }
@@ -276,16 +292,19 @@ impl Supervisor<'_> {
 
     /// Nothing to wait for: no need to look at anybody.
     fn start_if_free(&self) -> Option<Event> {
-        let free = self.service.phase == Phase::Waiting && self.definition.needs().next().is_none();
-        free.then_some(Event::DependenciesMet)
+        let free = self.alone || self.definition.needs().next().is_none();
+        (free && self.service.phase == Phase::Waiting).then_some(Event::DependenciesMet)
     }
 
     /// The only place where an action becomes a system call.
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Spawn => return Some(self.launch()),
+            Action::Spawn => {
+                (self.alone, self.asked) = (false, Vec::new());
+                return Some(self.launch());
+            }
             Action::Ask { signal, group } => self.ask(signal, group),
-            Action::AskRest => process::ask_descendants(),
+            Action::AskRest => self.asked = process::ask_descendants(&self.asked),
             Action::Kill => self.kill(),
             Action::Leave => self.leaving = true,
         }
@@ -303,10 +322,12 @@ impl Supervisor<'_> {
         }
     }
 
-    fn kill(&self) {
-        let late = self.service.process.is_some() && self.definition.policy.stop_signal != signal::KILL;
+    fn kill(&mut self) {
         let count = process::kill_children();
+        // Once for each stop, and not where the configuration wants a kill.
+        let late = self.definition.policy.stop_signal != signal::KILL && self.said != Some(self.service.since);
         if late && count > 0 {
+            self.said = Some(self.service.since);
             self.say(format_args!("did not end in time; killed {count} of its processes"));
         }
     }
@@ -361,6 +382,12 @@ impl Supervisor<'_> {
     /// Says on standard error what nobody asked for.
     fn tell(&self, before: Phase) {
         let well = self.service.ending.is_none_or(Ending::is_success);
+        // The command's own code says it all.
+        if self.definition.name == crate::name::ServiceName::CMD
+            && matches!(self.service.ending, Some(Ending::Exited(_)))
+        {
+            return;
+        }
         match self.service.phase {
             phase if phase == before => {}
             Phase::Failed(_) => self.say(format_args!("failed ({})", self.reason())),
@@ -386,12 +413,8 @@ impl Supervisor<'_> {
     }
 }
 
-/// Exact, as times are whole milliseconds; a span that no deadline has is for ever, and what is longer than
-/// poll(2) can take is waited for in pieces.
+/// Exact, as times are whole milliseconds; what is longer than poll(2) can take is waited for in pieces.
 fn to_timeout(span: Span) -> PollTimeout {
-    if span.0 == u64::MAX {
-        return PollTimeout::NONE;
-    }
     i32::try_from(span.0).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
 }
 

@@ -2,9 +2,9 @@
 
 use crate::model::definition::{Definition, Needs};
 use crate::model::service::{self, Event, Standing};
-use crate::model::time::Span;
+use crate::model::time::Time;
 use crate::paths;
-use crate::sys::event::{FALLBACK, Waiter};
+use crate::sys::event::Waiter;
 use crate::sys::ledger::Ledger;
 use crate::text::{self, Text};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,20 +16,24 @@ pub struct Watch {
     /// The directory of all services' directories.
     services: Option<OwnedFd>,
     missing: Vec<Missing>,
+    /// Failed dependencies that were told to start, and since when they had been failed.
+    told: Vec<(u16, Time)>,
 }
 
 #[derive(Debug)]
 struct Missing {
     needs: Needs,
     standing: Standing,
+    /// Since when it has been in its phase.
+    since: Time,
     waiter: Option<Waiter>,
 }
 
 impl Missing {
     /// `None` where the condition holds.
     fn find(needs: Needs, services: Option<&OwnedFd>, ledger: &Ledger) -> Option<Missing> {
-        let mut missing = Missing { needs, standing: judge(needs, ledger), waiter: None };
-        (missing.standing != Standing::Holds && missing.renew(services, ledger)).then_some(missing)
+        let mut missing = Missing { needs, standing: Standing::NotYet, since: Time(0), waiter: None };
+        (missing.look(ledger) && missing.renew(services, ledger)).then_some(missing)
     }
 
     /// The ear first, the record second: no change between the two is missed. `false`: it holds.
@@ -38,7 +42,14 @@ impl Missing {
             let path: Text<80> = text::format(format_args!("{}/{}", self.needs.name, paths::EVENT));
             Waiter::open(services, path.as_str())
         });
-        self.standing = judge(self.needs, ledger);
+        self.look(ledger)
+    }
+
+    /// `false`: it holds.
+    fn look(&mut self, ledger: &Ledger) -> bool {
+        let record = ledger.read(usize::from(self.needs.index));
+        self.since = record.map_or(Time(0), |record| record.service.since);
+        self.standing = service::judge(self.needs.condition, record.as_ref().map(|record| &record.service));
         self.standing != Standing::Holds
     }
 }
@@ -50,11 +61,11 @@ fn to_poll(ear: BorrowedFd<'_>) -> PollFd<'_> {
 impl Watch {
     /// Watches nobody yet.
     pub fn new(services: Option<OwnedFd>) -> Watch {
-        Watch { services, missing: Vec::new() }
+        Watch { services, missing: Vec::new(), told: Vec::new() }
     }
 
-    /// Looks at the dependencies; an event if all hold or one can't any more. Those that were missing
-    /// are looked at again only when they have rung, and all of them once none is missing.
+    /// Looks at the dependencies; an event if all hold or one can't any more. While some are missing only those
+    /// are looked at, and all of them once none is.
     pub fn look(&mut self, definition: &Definition<'_>, ledger: &Ledger) -> Option<Event> {
         if !self.missing.is_empty() {
             self.look_again(ledger);
@@ -63,7 +74,9 @@ impl Watch {
             let services = self.services.as_ref();
             self.missing = definition.needs().filter_map(|needs| Missing::find(needs, services, ledger)).collect();
         }
-        match self.missing.iter().find(|missing| missing.standing == Standing::Never) {
+        let told = &self.told;
+        let is_old = |missing: &Missing| told.contains(&(missing.needs.index, missing.since));
+        match self.missing.iter().find(|missing| missing.standing == Standing::Never && !is_old(missing)) {
             Some(missing) => Some(Event::DependencyFailed(missing.needs.index)),
             None => self.missing.is_empty().then_some(Event::DependenciesMet),
         }
@@ -76,7 +89,7 @@ impl Watch {
         let mut rung = polled.iter().map(|polled| polled.any().unwrap_or(true)).collect::<Vec<_>>().into_iter();
         self.missing.retain_mut(|missing| {
             let heard = missing.waiter.as_ref().and_then(Waiter::fd).is_none_or(|_| rung.next().unwrap_or(true));
-            !heard || missing.renew(services, ledger)
+            if heard { missing.renew(services, ledger) } else { missing.look(ledger) }
         });
     }
 
@@ -96,20 +109,19 @@ impl Watch {
         self.missing.is_empty()
     }
 
-    /// What to poll for, and how often to look where a FIFO could not be made. Without any run directory
-    /// zei-init tells when it is time to look.
-    pub fn descriptors(&self) -> (impl Iterator<Item = PollFd<'_>>, Option<Span>) {
-        let deaf = self.services.is_some() && self.ears().any(|ear| ear.is_none());
-        (self.ears().flatten().map(to_poll), deaf.then_some(FALLBACK))
+    /// What to poll for. Where a FIFO is missing or gone, zei-init tells when it is time to look.
+    pub fn descriptors(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.ears().flatten().map(to_poll)
     }
 
     /// The directory of all services' directories.
     pub fn directory(&self) -> Option<&OwnedFd> {
         self.services.as_ref()
     }
-}
 
-fn judge(needs: Needs, ledger: &Ledger) -> Standing {
-    let record = ledger.read(usize::from(needs.index));
-    service::judge(needs.condition, record.as_ref().map(|record| &record.service))
+    /// This dependency has been told to start: that it is failed, since then, says nothing any more.
+    pub fn tell(&mut self, index: u16, since: Time) {
+        self.told.retain(|(other, _)| *other != index);
+        self.told.push((index, since));
+    }
 }

@@ -59,14 +59,16 @@ fn one_that_dies_in_a_shutdown_is_replaced_and_only_its_successor_lets_the_next_
 }
 
 #[test]
-fn one_that_was_to_be_replaced_later_still_is_in_a_shutdown_if_its_service_may_run() {
+fn one_that_was_to_be_replaced_later_is_at_once_in_a_shutdown_if_its_service_may_run() {
     let mut tree = tree_of(&[&[]]);
     change(&mut tree, &[(0, running())]);
     dies(&mut tree, 0, NOW);
     dies(&mut tree, 0, NOW);
     tree.step(Event::Shutdown, NOW);
-    assert_eq!(tree.deadline(), Some(at(1)));
-    assert_eq!(tree.step(Event::Timer, at(1)), [Effect::Start(0)]);
+    assert_eq!(tree.deadline(), Some(NOW));
+    assert_eq!(tree.step(Event::Timer, NOW), [Effect::Start(0)]);
+    // And again and again: there is a service to stop.
+    assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0)]);
 }
 
 #[test]

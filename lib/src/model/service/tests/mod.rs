@@ -5,7 +5,7 @@ mod lives;
 mod restarts;
 
 use super::*;
-use crate::model::spec::{Policy, StopScope};
+use crate::model::spec::{Policy, Restart, StopScope};
 use crate::signal;
 
 const NOW: Time = Time(1_000_000);
@@ -128,16 +128,28 @@ fn what_a_main_process_leaves_behind_is_ended_as_the_scope_says() {
 }
 
 #[test]
-fn after_a_kill_every_death_sweeps_again_until_nothing_is_left() {
+fn every_death_of_a_descendant_asks_or_kills_those_that_it_left_until_nothing_is_left() {
     for then in THENS {
         let killing = at(stopping(Stage::Kill, then));
         assert_eq!(step(killing, Event::Reaped, NOW, &Policy::default()), (killing, Some(Action::Kill)));
         let (last, _) = step(killing, Event::Empty, NOW, &Policy::default());
         assert!(!matches!(last.phase, Phase::Stopping { .. }));
-        for stage in [Stage::Main, Stage::Rest] {
+        for (stage, action) in [(Stage::Main, None), (Stage::Rest, Some(Action::AskRest))] {
             let asked = at(stopping(stage, then));
-            assert_eq!(step(asked, Event::Reaped, NOW, &Policy::default()), (asked, None));
+            assert_eq!(step(asked, Event::Reaped, NOW, &Policy::default()), (asked, action));
         }
+    }
+}
+
+#[test]
+fn no_room_for_a_process_is_tried_again_and_not_held_against_the_service() {
+    let scarce = Event::NotSpawned(Failure { stage: SpawnStage::Process, errno: 11 });
+    for restart in [Restart::Never, Restart::OnFailure, Restart::Always] {
+        let policy = Policy { restart, max_restarts: 1, restart_delay: Span(0), ..Policy::default() };
+        let before = at(Phase::Starting);
+        let (after, action) = step(before, scarce, NOW, &policy);
+        assert_eq!((after.phase, action), (Phase::RestartPending { at: NOW.plus(Span::seconds(1)) }, None));
+        assert_eq!((after.streak, after.restarts), (before.streak, before.restarts));
     }
 }
 
@@ -201,7 +213,7 @@ fn a_condition_holds_as_the_contract_says_in_every_phase() {
 #[test]
 fn a_successor_goes_on_where_its_predecessor_was_killed() {
     let never = Policy::default();
-    let always = Policy { restart: crate::model::spec::Restart::Always, ..never };
+    let always = Policy { restart: Restart::Always, ..never };
     let taken = |service: Service, child, policy: &Policy| {
         let left = left_behind(&service, child);
         (left.map(|left| left.pid), take_over(service, left, true, SOON, policy))

@@ -185,9 +185,9 @@ impl Key {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// Whether a YAML key of this word means it: `signal` stands for `signal.stop`.
+    /// Whether a YAML key of this word means it: `signal` stands for `signal.stop`, which may be written as one key, too.
     fn is(&self, word: &str) -> bool {
-        self.words().any(|known| known.split_once('.').map_or(known, |(outer, _)| outer) == word)
+        self.words().any(|known| known == word || known.split_once('.').is_some_and(|(outer, _)| outer == word))
     }
 
     /// Whether its value is taken as it is written, without `${NAME}`. What only holds further keys

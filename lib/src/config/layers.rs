@@ -271,10 +271,11 @@ impl Reader<'_> {
             match keys::find(&member.key, place) {
                 Err(fault) => {
                     section.broken |= matches!(fault.near.as_deref(), Some("command" | "exec" | "shell"));
-                    self.report.fault(at, service, Some(&member.key), fault);
+                    self.report.fault(at, service, Some(&label(service, name, &member.key)), fault);
                 }
                 Ok(key) if key.id == Id::Override => {
-                    section.overrides = self.overriding(service, &member.key, at, &member.node);
+                    let label = label(service, name, &member.key);
+                    section.overrides = self.overriding(service, &label, at, &member.node);
                 }
                 Ok(key) => self.entry(&mut section, service, key, member),
             }
@@ -284,7 +285,8 @@ impl Reader<'_> {
 
     fn entry(&self, section: &mut Section, service: Option<&str>, key: &'static Key, member: Member) {
         let Member { at, key: mut word, mut node } = member;
-        let fault = |word: &str, fault| self.report.fault(at, service, Some(word), fault);
+        let fault =
+            |word: &str, fault| self.report.fault(at, service, Some(&label(service, &section.name, word)), fault);
         if let Some(other) = section.entry(key.id) {
             let text = format!("is the same key as {}; keep one of them. The other is at", other.word);
             return fault(&word, Fault::new(text).other(other.at));
@@ -310,6 +312,11 @@ impl Reader<'_> {
     fn overriding(&self, service: Option<&str>, word: &str, at: At, node: &Node) -> Option<Override> {
         values::word(node, OVERRIDES).map_err(|fault| self.report.fault(at, service, Some(word), fault)).ok()
     }
+}
+
+/// How messages call a key: one of `cmd` or `defaults` belongs to no service, so it says where it stands.
+fn label(service: Option<&str>, section: &str, word: &str) -> String {
+    if service.is_some() { word.to_owned() } else { format!("{section}: {word}") }
 }
 
 fn twice(earlier: At) -> Fault {

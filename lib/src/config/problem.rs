@@ -28,10 +28,8 @@ pub struct Problem {
 /// `/etc/zei/zei.yaml:14: service "web": user: no user "wwww" here (did you mean "www"?)`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.file.as_os_str().is_empty(), self.line) {
-            (true, _) => {}
-            (false, 0) => write!(f, "{}: ", self.file.display())?,
-            (false, line) => write!(f, "{}:{line}: ", self.file.display())?,
+        if !self.file.as_os_str().is_empty() {
+            write!(f, "{}: ", place(&self.file, self.line))?;
         }
         if let Some(service) = &self.service {
             write!(f, "service {service:?}: ")?;
@@ -44,6 +42,14 @@ impl fmt::Display for Problem {
             Some(near) => write!(f, " (did you mean {near:?}?)"),
             None => Ok(()),
         }
+    }
+}
+
+/// A file and its line; without one, the file as a whole.
+fn place(file: &Path, line: usize) -> String {
+    match line {
+        0 => file.display().to_string(),
+        line => format!("{}:{line}", file.display()),
     }
 }
 
@@ -156,7 +162,7 @@ impl Report {
         for Found { at, line: known, service, key, fault } in self.found.borrow().iter() {
             let mut text = fault.text.clone();
             if let Some(other) = fault.other {
-                text.push_str(&format!(" {}:{}", self.path(other.file).display(), line(other)));
+                text.push_str(&format!(" {}", place(self.path(other.file), line(other))));
             }
             let problem = Problem {
                 file: self.path(at.file).to_owned(),

@@ -168,7 +168,7 @@ fn policy(scope: &Scope) -> Policy {
         restart_delay: span(Id::RestartDelay).unwrap_or(default.restart_delay),
         oneshot,
         interval,
-        stop_signal: scope.read(Id::StopSignal, values::signal).unwrap_or(default.stop_signal),
+        stop_signal: scope.read(Id::StopSignal, stop_signal).unwrap_or(default.stop_signal),
         stop_grace_period: span(Id::StopGracePeriod),
         stop_scope: scope.read(Id::StopScope, |node| values::word(node, SCOPES)).unwrap_or(match section.zinit {
             true => StopScope::Group,
@@ -179,6 +179,17 @@ fn policy(scope: &Scope) -> Policy {
 
 const SCOPES: &[(&str, StopScope)] =
     &[("tree", StopScope::Tree), ("process", StopScope::Process), ("group", StopScope::Group)];
+
+/// Any signal but STOP, at which no process ever ends.
+fn stop_signal(node: &Node) -> Result<u8, Fault> {
+    match values::signal(node)? {
+        signal::STOP => Err(Fault::new(format!(
+            "{} only halts a process, which then never ends; write TERM or another signal that it ends at",
+            values::text(node)?
+        ))),
+        signal => Ok(signal),
+    }
+}
 
 /// `max_restarts`, or the N of `on-failure:N`; the service's own word goes before one of `defaults`.
 fn max_restarts(scope: &Scope, limit: Option<u32>) -> u32 {

@@ -13,7 +13,9 @@
 //!
 //! TOKEN is `-` where no answer is wanted, or 8 to 32 of `[A-Za-z0-9]`, freely chosen by the
 //! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`,
-//! `stop`, `restart`, `signal SIG`; of zei-init: `shutdown`.
+//! `stop`, `restart`, `signal SIG`; of zei-init: `shutdown`. A line that is empty or blank means
+//! nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
+//! else left there without one does not become part of its own line.
 //!
 //! # Answers
 //!
@@ -271,12 +273,16 @@ impl Default for Lines {
 
 impl Lines {
     /// Takes bytes as they were read and calls `each` for every line that they complete, its
-    /// newline taken off. What is not complete waits for the next call.
+    /// newline taken off, unless it is blank. What is not complete waits for the next call.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Result<&[u8], Reject>)) {
         for &byte in bytes {
             if byte == b'\n' {
                 let line = self.bytes.get(..self.length).unwrap_or_default();
-                each(if self.overlong { Err(Reject::TooLong) } else { Ok(line) });
+                if self.overlong {
+                    each(Err(Reject::TooLong));
+                } else if !line.trim_ascii().is_empty() {
+                    each(Ok(line));
+                }
                 (self.length, self.overlong) = (0, false);
             } else if self.length + 1 < LINE
                 && let Some(slot) = self.bytes.get_mut(self.length)
@@ -396,6 +402,16 @@ mod tests {
             }
             let _ = Ack::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn a_blank_line_means_nothing_and_a_newline_ends_what_was_left_without_one() {
+        let mut lines = Lines::default();
+        let mut seen = Vec::new();
+        for piece in [&b"\n\n \t\n"[..], b"garbage", b"\n- stop\n", b"\n- start\n\n"] {
+            lines.feed(piece, |line| seen.push(line.map(<[u8]>::to_vec)));
+        }
+        assert_eq!(seen, [Ok(b"garbage".to_vec()), Ok(b"- stop".to_vec()), Ok(b"- start".to_vec())]);
     }
 
     #[test]

@@ -90,6 +90,7 @@ const ROWS: &[(&str, Change)] = &[
     ("stop_signal: SIGQUIT", |s| s.policy.stop_signal = signal::QUIT),
     ("stop_signal: 2", |s| s.policy.stop_signal = signal::INT),
     ("signal: {stop: RTMIN+3}", |s| s.policy.stop_signal = 37),
+    ("signal.stop: INT", |s| s.policy.stop_signal = signal::INT),
     ("stop_grace_period: 1m", |s| s.policy.stop_grace_period = Some(Span::seconds(60))),
     ("shutdown_timeout: 7", |s| s.policy.stop_grace_period = Some(Span::seconds(7))),
     ("stop_scope: process", |s| s.policy.stop_scope = StopScope::Process),

@@ -62,7 +62,20 @@ const SERVICE: &[(&str, &str)] = &[
         "stop_signal: TERMM",
         r#"stop_signal: "TERMM" is no signal; write TERM, SIGTERM, 15 or RTMIN+3 (did you mean "TERM"?)"#,
     ),
+    (
+        "stop_signal: SIGSTOP",
+        "stop_signal: SIGSTOP only halts a process, which then never ends; write TERM or another signal that it ends at",
+    ),
+    (
+        "signal: {stop: 19}",
+        "signal.stop: 19 only halts a process, which then never ends; write TERM or another signal that it ends at",
+    ),
     ("signal: TERM", "signal: must be a map with the one key stop"),
+    (
+        "signal.stop: INT\n    signal: {stop: INT}",
+        "5|signal: is the same key as signal.stop; keep one of them. The other is at z.yaml:4",
+    ),
+    ("signal.stop: 99", r#"signal.stop: "99" is no signal; write TERM, SIGTERM, 15 or RTMIN+3"#),
     ("signal: {stop: 99}", r#"signal.stop: "99" is no signal; write TERM, SIGTERM, 15 or RTMIN+3"#),
     (
         "forward_signals: [HUP,\n      NOPE]",
@@ -193,7 +206,11 @@ const FILE: &[(&str, &str)] = &[
     ("defaults: [1]\nservices: {a: {command: x}}", "z.yaml:1: defaults: must be a map of keys, not a list"),
     (
         "defaults:\n  command: y\nservices: {a: {command: x}}",
-        "z.yaml:2: command: can't stand here; it is a key of a service",
+        "z.yaml:2: defaults: command: can't stand here; it is a key of a service",
+    ),
+    (
+        "defaults:\n  env: {}\n  environment: {}\nservices: {a: {command: x}}",
+        "z.yaml:3: defaults: environment: is the same key as env; keep one of them. The other is at z.yaml:2",
     ),
     (
         "defaults:\n  umask: 9\nservices: {a: {command: x}, b: {command: x}}",
@@ -201,7 +218,11 @@ const FILE: &[(&str, &str)] = &[
     ),
     (
         "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
-        "z.yaml:2: oneshot: can't stand here; it is a key of a service",
+        "z.yaml:2: cmd: oneshot: can't stand here; it is a key of a service",
+    ),
+    (
+        "cmd: {override: both}\nservices: {a: {command: x}}",
+        "z.yaml:1: cmd: override: \"both\" is none of merge, replace",
     ),
     (
         "cmd:\n  umask: 9\nservices: {a: {command: x}}",
@@ -301,6 +322,14 @@ fn two_files_that_define_the_same_are_both_named() {
             &[
                 "b.yaml:1: defaults: is defined twice; say \"override: merge\" or \"override: replace\" here if that is \
                meant. The other is at a.yaml:1",
+            ],
+        ),
+        (
+            "command: x",
+            "services:\n  a: {command: x}",
+            &[
+                "b.yaml:2: service \"a\": is defined twice; say \"override: merge\" or \"override: replace\" here if that is \
+               meant. The other is at a.yaml",
             ],
         ),
         (

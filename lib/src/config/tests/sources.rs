@@ -89,6 +89,8 @@ fn a_bare_file_with_exec_has_the_defaults_of_zinit_and_one_with_command_has_not(
     assert_eq!((once.policy.restart, once.working_dir.as_deref()), (Restart::Never, Some(c"/srv")));
     assert_eq!((own.policy.restart, own.policy.stop_scope), (Restart::Never, StopScope::Tree));
     assert_eq!(own.working_dir, None);
+    let dotted = world.read(&[("/d/web.yaml", "exec: x\nsignal.stop: INT")]).unwrap();
+    assert_eq!(dotted.services[0].policy.stop_signal, crate::signal::INT);
     assert_eq!(
         world.problems(&[("/d/a b.yaml", "exec: x"), ("/d/w.yaml", "exec: x\ntest: y\nuser: wwww")]),
         [

@@ -24,6 +24,13 @@ pub(crate) struct Mark {
     length: u64,
 }
 
+impl Mark {
+    /// Whether the file was replaced by a shorter one between this mark and a later one.
+    pub(crate) fn is_outdated(self, later: Mark) -> bool {
+        self.inode != 0 && self.inode != later.inode
+    }
+}
+
 /// How the file is now.
 pub(crate) fn mark(place: &Place, path: &str) -> Result<Mark, Failure> {
     let Some(file) = place.read(path)? else { return Ok(Mark::default()) };

@@ -94,14 +94,17 @@ impl Order {
         Ok(())
     }
 
+    /// What is written at once. The newline in front ends what somebody may have left there without one.
+    fn line(&self) -> String {
+        format!("\n{}", Request { token: Some(self.token), verb: self.verb })
+    }
+
     /// Writes the line, waiting for room where a hundred others have just written theirs.
     fn send(&self, place: &Place, deadline: Option<Time>) -> Result<(), Outcome> {
         let fifo = place.control(&self.target)?;
-        let line = Request { token: Some(self.token), verb: self.verb }.to_string();
         loop {
-            match nix::unistd::write(&fifo, line.as_bytes()) {
-                // Whole or not at all, as it is shorter than PIPE_BUF (pipe(7)).
-                Ok(_whole) => return Ok(()),
+            match self.write(&fifo) {
+                Ok(()) => return Ok(()),
                 Err(Errno::EAGAIN) => {}
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EPIPE) => return Err(Outcome::Gone),
@@ -121,6 +124,23 @@ impl Order {
         }
     }
 
+    fn write(&self, fifo: &OwnedFd) -> nix::Result<()> {
+        // Whole or not at all, as it is shorter than PIPE_BUF (pipe(7)).
+        nix::unistd::write(fifo, self.line().as_bytes()).map(drop)
+    }
+
+    /// Writes a line without an answer once more, if there is room: who read it could not record it, and then did
+    /// not act on it. A signal is sent before it is recorded, so it may not come twice; nor may anything once the
+    /// answers were shortened, as its own may have been among those that were dropped.
+    fn send_again(&self, place: &Place) -> Result<(), Failure> {
+        let is_signal = matches!(self.verb, Verb::Signal(_));
+        if !is_signal && !self.mark.is_outdated(acks::mark(place, self.target.file(paths::ACKS).as_str())?) {
+            // If it can't be written now, it will be the next time, or zei has ended, which is noticed elsewhere.
+            let _next_time = place.control(&self.target).map(|fifo| self.write(&fifo));
+        }
+        Ok(())
+    }
+
     fn settle(
         mut self,
         place: &Place,
@@ -138,6 +158,9 @@ impl Order {
                 if ack.is_none() {
                     return Ok(self.send(place, deadline).err());
                 }
+            }
+            if ack.is_none() && thorough {
+                self.send_again(place)?;
             }
             Ok(match ack {
                 Some(Ack { progress: Progress::Accepted { .. }, .. }) => {

@@ -122,7 +122,7 @@ impl Supervisor {
             let mut bytes = [0; 4096];
             let length = self.control.read(&mut bytes).unwrap();
             let requests = &mut self.requests;
-            self.lines.feed(&bytes[..length], |line| requests.push_back(parse(line.unwrap()).unwrap()));
+            self.lines.feed(&bytes[..length], |line| requests.extend(line.ok().and_then(|line| parse(line).ok())));
         }
     }
 
@@ -132,6 +132,12 @@ impl Supervisor {
         for _ in 0..4096 / 8 {
             nix::unistd::write(&fifo, b"-  stop\n").unwrap();
         }
+    }
+
+    /// Writes these bytes as they are, as anybody may who may control it.
+    pub(crate) fn scribble(&self, bytes: &[u8]) {
+        let fifo = OpenOptions::new().write(true).open(self.dir.join(paths::CONTROL)).unwrap();
+        nix::unistd::write(&fifo, bytes).unwrap();
     }
 
     /// Whether a command lies in the FIFO.

@@ -38,7 +38,7 @@ pub(crate) fn status(found: Result<Place, Failure>, words: &[String], look: &Loo
     let (rows, mut output) = rows(found, words, look)?;
     let now = now();
     output.out = if look.json { view::array(&rows, now) } else { view::details(&rows, now, look.colour) };
-    if !rows.iter().all(is_up) {
+    if output.code == exit::OK && !rows.iter().all(is_up) {
         output.code = exit::NOT_RUNNING;
     }
     Ok(output)
@@ -57,8 +57,15 @@ fn rows(found: Result<Place, Failure>, words: &[String], look: &Look<'_>) -> Res
     let mut output = Output::default();
     let rows = match found {
         Ok(place) => {
-            let row = |name| Ok(Row { name, status: place.status(&name)? });
-            chosen(&place.services(), words)?.into_iter().map(row).collect::<Result<_, Failure>>()?
+            // What can't be read of one service hides no other.
+            let row = |name| {
+                let status = place.status(&name).unwrap_or_else(|failure| {
+                    output.fail(failure);
+                    None
+                });
+                Row { name, status }
+            };
+            chosen(&place.services(), words)?.into_iter().map(row).collect()
         }
         Err(failure) => {
             let names = configured(look.config, failure.clone())?;

@@ -45,6 +45,16 @@ fn a_failed_command_leaves_with_the_code_and_the_reason_of_its_answer() {
 }
 
 #[test]
+fn what_somebody_left_without_a_newline_swallows_no_command() {
+    let zei = Zei::new();
+    let mut web = zei.service("web");
+    web.scribble(b"some garbage");
+    send(&zei.place(), "web", Verb::Restart, Patience { no_wait: false, timeout: Some(Span(1)) });
+    web.scribble(b"lasttokn stop\n");
+    assert_eq!(web.next().1, Verb::Restart);
+}
+
+#[test]
 fn a_line_that_died_with_its_supervisor_is_sent_again_under_the_same_token() {
     let zei = Zei::new();
     let mut web = zei.service("web");
@@ -59,6 +69,32 @@ fn a_line_that_died_with_its_supervisor_is_sent_again_under_the_same_token() {
         });
         assert_eq!(send(&zei.place(), "web", Verb::Restart, PATIENT).2, exit::OK);
     });
+}
+
+#[test]
+fn a_command_that_could_not_be_recorded_is_sent_again_until_it_is_but_a_signal_is_not() {
+    let zei = Zei::new();
+    let mut web = zei.service("web");
+    let place = zei.place();
+    thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let code = send(&place, "web", Verb::Restart, Patience { timeout: Some(Span::seconds(20)), ..PATIENT }).2;
+            // If nothing came again, this does.
+            send(&place, "web", Verb::Stop, Patience { timeout: Some(Span(1)), ..PATIENT });
+            code
+        });
+        let first = web.next();
+        let again = web.next();
+        assert_eq!(first, again);
+        web.answer(again.0, Progress::Done, "");
+        assert_eq!(client.join().unwrap(), exit::OK);
+    });
+    let mut db = zei.service("db");
+    let signal = Verb::Signal(crate::signal::HUP);
+    // Longer than it takes until a client looks again.
+    assert_eq!(send(&place, "db", signal, Patience { timeout: Some(Span(1500)), ..PATIENT }).2, exit::NOT_TRUE);
+    assert_eq!(db.next().1, signal);
+    assert!(!db.has_more());
 }
 
 #[test]
@@ -223,6 +259,24 @@ fn services_are_listed_with_and_without_a_status() {
         (status(&["web", "db"]), status(&[]), status(&["none"])),
         (exit::OK, exit::NOT_RUNNING, exit::NO_SUCH_SERVICE)
     );
+}
+
+#[test]
+fn one_damaged_status_is_said_and_hides_no_other_service() {
+    let zei = Zei::new();
+    zei.service("db");
+    zei.service("web");
+    fs::write(zei.path().join("services/db/status"), "rubbish").unwrap();
+    let options = |verb| super::Options { run: Some(zei.path().to_path_buf()), config: Vec::new(), json: false, verb };
+    let list = super::perform(&options(super::Verb::List { services: Vec::new() })).unwrap();
+    let words = list.out.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>());
+    assert_eq!(words.collect::<Vec<_>>(), [["NAME", "STATUS"], ["db", "-"], ["web", "running"]]);
+    let status = super::perform(&options(super::Verb::Status { services: Vec::new() })).unwrap();
+    assert!(status.out.starts_with("db: -\nweb: running\n"), "{}", status.out);
+    for output in [list, status] {
+        assert_eq!((output.err.len(), output.code), (1, exit::SYSTEM));
+        assert!(output.err[0].contains("services/db/status is no status"), "{:?}", output.err);
+    }
 }
 
 #[test]

@@ -78,11 +78,9 @@ impl Acks {
 
     /// Appends a record and returns its number.
     pub fn append(&mut self, place: &Place, ack: &Ack) -> Result<u64, Errno> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => place.open_file(paths::ACKS, true)?,
-        };
-        self.file = Some(file);
+        if self.file.is_none() {
+            self.file = Some(place.open_file(paths::ACKS, true)?);
+        }
         self.come_back(place)?;
         let Some(file) = &self.file else { return Err(Errno::ENOENT) };
         let written = pwrite(file, &ack.encode(), offset(self.count));

@@ -80,7 +80,8 @@ fn descendants_whose_parents_die_first_are_asked_to_end_like_all_others() {
 /// A service with a child and with a grandchild that has double-forked into a session of its own.
 fn forking() -> Tree {
     let tree = Tree::start(
-        "services:\n  web: {restart: always, restart_delay: 0, shell: \"sleep 4001 & (setsid sleep 4002 &); echo up >$J; \
+        "services:\n  web: {restart: always, restart_delay: 0, \
+         shell: \"sleep 4001 & (setsid sleep 4002 &); echo up >$J; \
          exec sleep 4000\"}\n",
     );
     tree.journal.expect("up");
@@ -290,7 +291,8 @@ fn a_service_whose_dependencys_event_fifo_was_removed_starts_when_the_dependency
 /// A service that tells its signals, whose supervisor has been killed three times in a row.
 fn thrice_orphaned() -> Tree {
     let tree = Plan::new(
-        "shutdown_timeout: 30s\nservices:\n  web: {command: ['@D/listener', '@J', web], restart: always, restart_delay: 0}\n",
+        "shutdown_timeout: 30s\nservices:\n  \
+         web: {command: ['@D/listener', '@J', web], restart: always, restart_delay: 0}\n",
     )
     .install("listener", LISTENER)
     .start();

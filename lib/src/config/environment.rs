@@ -3,12 +3,12 @@
 //! Owns: `environment`, `env_file` and their order. Must never: read the process's environment.
 
 use crate::config::expand;
-use crate::config::identity::UserEntry;
 use crate::config::keys::Id;
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Fault, Faults};
 use crate::config::service::Scope;
 use crate::config::values;
+use crate::model::users::UserEntry;
 use std::ffi::CString;
 use std::path::Path;
 

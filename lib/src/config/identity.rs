@@ -8,7 +8,7 @@ use crate::config::problem::Fault;
 use crate::config::service::Scope;
 use crate::config::values;
 use crate::model::spec::Identity;
-use crate::model::users;
+use crate::model::users::{self, UserEntry};
 use std::collections::BTreeSet;
 
 /// The users and groups of the container.
@@ -17,23 +17,6 @@ pub trait Users {
     fn user(&self, text: &str) -> Result<UserEntry, LookupError>;
     /// A group by name or number. A number needs no entry.
     fn group(&self, text: &str) -> Result<u32, LookupError>;
-}
-
-/// What is known of a user; for a number without entry, that is little.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct UserEntry {
-    /// The user id.
-    pub uid: u32,
-    /// The primary group.
-    pub gid: u32,
-    /// The supplementary groups.
-    pub groups: Vec<u32>,
-    /// The login name.
-    pub name: Option<String>,
-    /// The home directory.
-    pub home: Option<String>,
-    /// The login shell.
-    pub shell: Option<String>,
 }
 
 /// Why a user or group was not found.
@@ -145,10 +128,10 @@ fn refuse_another(scope: &Scope, wanted: &Identity, groups_given: bool) {
 
 impl Users for users::Users {
     fn user(&self, text: &str) -> Result<UserEntry, LookupError> {
-        let users::UserEntry { uid, gid, groups, name, home, shell } = users::Users::user(self, text)?;
+        let entry = users::Users::user(self, text)?;
         // A number that nobody is known by is in no group beside its own.
-        let groups = if name.is_some() { groups } else { Vec::new() };
-        Ok(UserEntry { uid, gid, groups, name, home, shell })
+        let groups = if entry.name.is_some() { entry.groups } else { Vec::new() };
+        Ok(UserEntry { groups, ..entry })
     }
 
     fn group(&self, text: &str) -> Result<u32, LookupError> {

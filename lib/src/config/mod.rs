@@ -39,7 +39,7 @@ use crate::model::time::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub use identity::{LookupError, UserEntry, Users};
+pub use identity::{LookupError, Users};
 pub use keys::{Id, KEYS, Key, Places};
 pub use problem::Problem;
 

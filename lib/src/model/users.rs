@@ -27,7 +27,7 @@ pub struct Users {
 }
 
 /// What is known about a user.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UserEntry {
     /// The user id, [`MAX_ID`] at most.
     pub uid: u32,

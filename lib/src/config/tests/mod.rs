@@ -6,6 +6,7 @@ mod sources;
 
 use super::*;
 use crate::model::spec::ServiceSpec;
+use crate::model::users::UserEntry;
 use std::path::Path;
 
 /// A container with the users root, www and db, in which FOO is set.

@@ -259,7 +259,7 @@ fn as_pid_1_it_reaps_orphans_and_forwards_signals() {
     assert_eq!(said, format!("zei-init: reaped a zombie, pid {pid}, exit code 0"));
     assert_eq!(running.end(), (vec![], Some(9)));
 
-    let script = r#"trap 'exit $PPID' USR1; kill -USR1 1; read line & wait; exit 9"#;
+    let script = r#"trap 'exit $PPID' USR1; kill -USR1 1; sleep 1000 & wait; exit 9"#;
     assert_eq!(outcome(behind(NAMESPACE, &["sh", "-c", script])).0, Some(1));
 }
 

@@ -154,7 +154,15 @@ fn recover(record: Record, index: usize, definition: &Definition<'_>) -> Service
 
 /// Kills a process that is not this one's child. Whether it is gone by then.
 fn end(pid: u32, deadline: Time) -> bool {
-    let Ok(descriptor) = raw::pidfd_open(pid) else { return true };
+    let descriptor = match raw::pidfd_open(pid) {
+        Ok(descriptor) => descriptor,
+        Err(Errno::ESRCH) => return true,
+        Err(_) => {
+            // No descriptor to wait with (ENOSYS in an old sandbox): it is killed, but nothing may start beside it.
+            let _may_be_gone = process::signal_child(pid, signal::KILL);
+            return false;
+        }
+    };
     let _it_is_gone = raw::pidfd_send(descriptor.as_fd(), signal::KILL);
     let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
     poll(&mut gone, to_timeout(deadline.since(clock::now()))) != Ok(0)

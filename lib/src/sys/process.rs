@@ -84,6 +84,14 @@ pub fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse_ascii().and_then(|parent| u32::try_from(parent).ok())
 }
 
+/// Whether a process descends from this one. This one itself does not.
+pub fn is_descendant(pid: u32) -> bool {
+    // Deeper than that is no tree but a loop of pids that were given anew meanwhile.
+    const DEPTH: usize = 4096;
+    let own = std::process::id();
+    core::iter::successors(parent(pid), |pid| parent(*pid)).take(DEPTH).any(|ancestor| ancestor == own)
+}
+
 struct Field([u8; 20], usize);
 
 impl Field {

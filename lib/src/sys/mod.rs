@@ -6,6 +6,7 @@ pub mod event;
 pub mod ledger;
 pub mod lock;
 pub mod notify;
+pub mod pipe;
 pub mod process;
 pub mod raw;
 pub mod say;

@@ -337,6 +337,7 @@ impl Running {
             record: None,
             session: Session::Same,
             streams: [stdin, Stream::Same, Stream::Same],
+            passed: None,
             descriptors_below: Some(ledger::END),
             defaults: self.defaults,
             ignored: Set::EMPTY,

@@ -5,6 +5,7 @@ use crate::model::definition::Target;
 use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
 use crate::signal::Set;
+use crate::sys::pipe;
 use crate::sys::process;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Session, Spawn, Stream};
@@ -12,8 +13,8 @@ use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{isatty, pipe2, tcgetpgrp};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use nix::unistd::{isatty, tcgetpgrp};
+use std::os::fd::{AsFd, OwnedFd};
 
 impl Supervisor<'_> {
     /// Makes the process; the event says how that went.
@@ -58,7 +59,8 @@ impl Supervisor<'_> {
                 | SpawnStage::Groups
                 | SpawnStage::Group
                 | SpawnStage::User
-                | SpawnStage::Limits,
+                | SpawnStage::Limits
+                | SpawnStage::Descriptor,
                 _,
             ) => Text::new(),
         }
@@ -81,6 +83,7 @@ impl Supervisor<'_> {
                 (true, Err(_)) => Session::NewWithTerminal,
             },
             streams: [stdin, stream(definition.stdout, 1), stream(definition.stderr, 2)],
+            passed: None,
             descriptors_below: None,
             // zei-init has put all dispositions back before it executed this program.
             defaults: Set::EMPTY,
@@ -104,12 +107,7 @@ impl Supervisor<'_> {
             Input::Inherit => Ok(None),
             Input::Null if own_is_null => Ok(None),
             Input::Null => open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at),
-            Input::Open => {
-                // Opened for both directions the pipe holds itself open: it never ends, whoever dies.
-                let (reader, _writer) = pipe2(OFlag::O_CLOEXEC).map_err(at)?;
-                let path = text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
-                open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at)
-            }
+            Input::Open => pipe::endless(OFlag::empty()).map(Some).map_err(at),
         }
     }
 }

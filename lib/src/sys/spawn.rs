@@ -81,6 +81,31 @@ pub struct Spawn<'a> {
     pub groups: &'a [u32],
 }
 
+impl<'a> Spawn<'a> {
+    /// A process that is as this one in all but its program.
+    pub const fn new(arguments: Strings<'a>, environment: Strings<'a>) -> Spawn<'a> {
+        Spawn {
+            arguments,
+            environment,
+            record: None,
+            session: Session::Same,
+            streams: [Stream::Same; 3],
+            passed: None,
+            descriptors_below: None,
+            defaults: signal::Set::EMPTY,
+            ignored: signal::Set::EMPTY,
+            blocked: signal::Set::EMPTY,
+            mark: None,
+            nofile: None,
+            death_signal: None,
+            umask: None,
+            directory: None,
+            ids: None,
+            groups: &[],
+        }
+    }
+}
+
 /// Makes the process and returns its pid once it has become the program.
 pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
     let run = |spawn: &Spawn<'_>| match become_program(spawn) {
@@ -253,7 +278,6 @@ fn join<'b>(buffer: &'b mut [u8; 4096], directory: &[u8], program: &[u8]) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::Set;
     use crate::sys::pipe::Tail;
     use nix::sys::wait::waitpid;
     use std::fs;
@@ -261,25 +285,9 @@ mod tests {
 
     /// A shell that runs `script` and writes into `out`.
     fn shell(script: &CStr, out: &OwnedFd, passed: Option<(BorrowedFd<'_>, RawFd)>) -> Result<u32, Failure> {
-        spawn(&Spawn {
-            arguments: Strings::collect([c"/bin/sh", c"-c", script].into_iter()),
-            environment: Strings::collect(core::iter::empty()),
-            record: None,
-            session: Session::New,
-            streams: [Stream::Same, Stream::Of(out.as_fd()), Stream::LikeStdout],
-            passed,
-            descriptors_below: None,
-            defaults: Set::EMPTY,
-            ignored: Set::EMPTY,
-            blocked: Set::EMPTY,
-            mark: None,
-            nofile: None,
-            death_signal: None,
-            umask: None,
-            directory: None,
-            ids: None,
-            groups: &[],
-        })
+        let arguments = Strings::collect([c"/bin/sh", c"-c", script].into_iter());
+        let streams = [Stream::Same, Stream::Of(out.as_fd()), Stream::LikeStdout];
+        spawn(&Spawn { streams, passed, ..Spawn::new(arguments, Strings::collect(core::iter::empty())) })
     }
 
     fn said(script: &CStr, passed: Option<(BorrowedFd<'_>, RawFd)>) -> String {

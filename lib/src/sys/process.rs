@@ -6,11 +6,12 @@ use crate::sys::raw;
 use core::fmt::Write;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the children of this process are doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +91,36 @@ pub fn is_descendant(pid: u32) -> bool {
     const DEPTH: usize = 4096;
     let own = std::process::id();
     core::iter::successors(parent(pid), |pid| parent(*pid)).take(DEPTH).any(|ancestor| ancestor == own)
+}
+
+/// A descendant that this process need not be the parent of, held so that its end is seen.
+#[derive(Debug)]
+pub struct Held {
+    /// Which it is.
+    pub process: Process,
+    descriptor: OwnedFd,
+}
+
+/// Holds a descendant of this process, which lives. `None` where there is none of this pid, or it is no descendant.
+pub fn hold(pid: u32) -> Option<Held> {
+    // Held first: what is read then is of the same process, unless that has ended.
+    let descriptor = raw::pidfd_open(pid).ok()?;
+    let held = Held { process: Process { pid, start: start_time(pid)? }, descriptor };
+    (is_descendant(pid) && !held.has_ended()).then_some(held)
+}
+
+impl Held {
+    /// Whether it has ended, be it reaped or not. Its parent alone learns how.
+    pub fn has_ended(&self) -> bool {
+        poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
+    }
+}
+
+/// For POLLIN: it has ended.
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
 }
 
 struct Field([u8; 20], usize);
@@ -297,6 +328,28 @@ mod tests {
         }
         assert_eq!(main_out.read_line(&mut String::new()).unwrap(), 0);
         wait(main);
+    }
+
+    #[test]
+    fn the_end_of_a_grandchild_is_seen_and_a_stranger_is_not_held() {
+        let (child, mut out) = family(mark(4713));
+        let grandchild = *listed_children(child).first().unwrap();
+        let held = hold(grandchild).unwrap();
+        assert_eq!(held.process, Process { pid: grandchild, start: start_time(grandchild).unwrap() });
+        assert!(!held.has_ended());
+        signal_child(grandchild, crate::signal::KILL).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::from(60_000_u16)), Ok(1));
+        assert!(held.has_ended());
+        for stranger in [1, std::process::id(), i32::MAX.unsigned_abs()] {
+            assert!(hold(stranger).is_none(), "{stranger}");
+        }
+        let held = hold(child).unwrap();
+        for pid in listed_children(child).into_iter().flat_map(listed_children).chain(listed_children(child)) {
+            signal_child(pid, crate::signal::KILL).unwrap();
+        }
+        assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
+        wait(child);
+        assert!(held.has_ended() && hold(child).is_none());
     }
 
     #[test]

@@ -8,11 +8,14 @@ use crate::signal;
 use crate::sys::raw::{self, Descriptors, Strings};
 use core::ffi::CStr;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open, readlink};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, chdir, getpgrp, setpgid, setsid, tcsetpgrp};
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 
 /// What becomes of the new process's session and terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -240,6 +243,12 @@ fn switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)>
     raw::setresuid(uid).map_err(|errno| (SpawnStage::User, errno))
 }
 
+/// The path of another of zei's programs: beside this one, whatever PATH says.
+pub fn beside(name: &str) -> Result<CString, Errno> {
+    let own = readlink("/proc/self/exe")?;
+    CString::new(Path::new(&own).with_file_name(name).into_os_string().into_vec()).map_err(|_| Errno::EINVAL)
+}
+
 /// What Docker's images have where an environment has no PATH.
 pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -307,9 +316,9 @@ mod tests {
         // Its own number, one that something else has here, a free one.
         let other = OwnedFd::from(fs::File::open("/dev/null").unwrap());
         for number in [own, other.as_raw_fd(), 3, 9] {
-            let script = std::ffi::CString::new(format!("readlink /proc/$$/fd/{number}")).unwrap();
+            let script = CString::new(format!("readlink /proc/$$/fd/{number}")).unwrap();
             assert_eq!(said(&script, Some((file.as_fd(), number))), path.to_str().unwrap(), "{number}");
-            let script = std::ffi::CString::new(format!("echo x >&{number}")).unwrap();
+            let script = CString::new(format!("echo x >&{number}")).unwrap();
             assert_eq!(said(&script, Some((file.as_fd(), number))), "", "{number}");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "x\n".repeat(4));

@@ -190,7 +190,8 @@ mod tests {
                 write(&writer, piece).unwrap();
                 assert!(tail.take());
             }
-            assert_eq!(tail.text().as_str(), text[text.len() - Tail::SIZE..].trim(), "{piece}");
+            let end = text.get(text.len() - Tail::SIZE..).unwrap();
+            assert_eq!(tail.text().as_str(), end.trim(), "{piece}");
             drop(writer);
             assert!(!tail.take());
         }

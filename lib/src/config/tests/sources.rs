@@ -92,10 +92,10 @@ fn a_bare_file_with_exec_has_the_defaults_of_zinit_and_one_with_command_has_not(
     let dotted = world.read(&[("/d/web.yaml", "exec: x\nsignal.stop: INT")]).unwrap();
     assert_eq!(dotted.services[0].policy.stop_signal, crate::signal::INT);
     assert_eq!(
-        world.problems(&[("/d/a b.yaml", "exec: x"), ("/d/w.yaml", "exec: x\ntest: y\nuser: wwww")]),
+        world.problems(&[("/d/a b.yaml", "exec: x"), ("/d/w.yaml", "exec: x\ntest: ''\nuser: wwww")]),
         [
             "/d/a b.yaml: service \"a b\": ' ' can't stand in a service name; use letters, digits, and _ . @ -",
-            "/d/w.yaml:2: service \"w\": test: is not supported by this version of zei; take it away",
+            "/d/w.yaml:2: service \"w\": test: is empty",
             "/d/w.yaml:3: service \"w\": user: no user \"wwww\" here (did you mean \"www\"?)",
         ]
     );

@@ -195,7 +195,7 @@ fn the_end_of_a_main_process_that_is_anothers_child_is_noticed() {
     .start();
     let child: u32 = told(&tree, "child").parse().unwrap();
     assert_eq!(tree.pid("web"), child);
-    tree.ask("signal web:INT");
+    tree.ask("signal web:USR1");
     // Its parent, which alone knows how it ended, is asked to end as all that is left.
     let status = tree.until_state("web", State::Completed);
     assert_eq!((status.pid, status.exit), (None, Some(Exit::Code(0))));

@@ -237,8 +237,7 @@ fn a_service_may_ask_for_more_time_and_may_say_that_it_is_not_ready_any_more() {
 
 #[test]
 fn a_service_without_a_readiness_test_has_no_descriptor_and_no_variable_for_it() {
-    let tree =
-        plan("services:\n  web: {shell: 'echo socket=$NOTIFY_SOCKET= >$J; exec sleep infinity'}\n").start();
+    let tree = plan("services:\n  web: {shell: 'echo socket=$NOTIFY_SOCKET= >$J; exec sleep infinity'}\n").start();
     assert_eq!(tree.journal.expect("socket"), "socket==");
     let status = tree.until_state("web", State::Running);
     let supervisor = fs::read_dir(format!("/proc/{}/fd", status.supervisor)).unwrap();

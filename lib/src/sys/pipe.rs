@@ -121,14 +121,18 @@ impl Tail {
         }
     }
 
-    /// What was written last, as one line for people, cut at its begin. The newline at its end is left out.
-    pub fn text(&self) -> Text<{ Tail::SIZE }> {
-        let mut bytes = self.last.get(..self.length).unwrap_or_default();
+    /// What was written last, as one line of at most `N` bytes for people: its begin is cut off. The newline at its
+    /// end is left out.
+    pub fn text<const N: usize>(&self) -> Text<N> {
+        let whole = self.last.get(..self.length).unwrap_or_default().trim_ascii();
+        let mut bytes = whole.get(whole.len().saturating_sub(N)..).unwrap_or_default();
         // A character that was cut in two at the begin is none.
-        while self.length == Tail::SIZE && bytes.first().is_some_and(|byte| byte & 0xc0 == 0x80) {
+        while (self.length == Tail::SIZE || bytes.len() < whole.len())
+            && bytes.first().is_some_and(|byte| byte & 0xc0 == 0x80)
+        {
             bytes = bytes.get(1..).unwrap_or_default();
         }
-        text::for_people(bytes.trim_ascii())
+        text::for_people(bytes)
     }
 }
 
@@ -191,7 +195,7 @@ mod tests {
                 assert!(tail.take());
             }
             let end = text.get(text.len() - Tail::SIZE..).unwrap();
-            assert_eq!(tail.text().as_str(), end.trim(), "{piece}");
+            assert_eq!(tail.text::<{ Tail::SIZE }>().as_str(), end.trim(), "{piece}");
             drop(writer);
             assert!(!tail.take());
         }
@@ -200,14 +204,16 @@ mod tests {
     #[test]
     fn a_short_text_is_whole_and_a_long_one_begins_with_a_whole_character() {
         let (mut tail, writer) = Tail::new().unwrap();
-        assert_eq!(tail.text().as_str(), "");
+        assert_eq!(tail.text::<9>().as_str(), "");
         write(&writer, b"HTTP 503\n").unwrap();
         assert!(tail.take());
-        assert_eq!(tail.text().as_str(), "HTTP 503");
+        assert_eq!(tail.text::<9>().as_str(), "HTTP 503");
+        assert_eq!(tail.text::<3>().as_str(), "503");
         write(&writer, format!("{}x\n", "\u{20ac}".repeat(200)).as_bytes()).unwrap();
         assert!(tail.take());
-        let shown = tail.text();
-        assert!(shown.starts_with('\u{20ac}') && shown.ends_with("\u{20ac}x"), "{shown}");
+        for shown in [tail.text::<{ Tail::SIZE }>().as_str(), tail.text::<9>().as_str(), tail.text::<6>().as_str()] {
+            assert!(shown.starts_with('\u{20ac}') && shown.ends_with("\u{20ac}x"), "{shown}");
+        }
     }
 
     #[test]

@@ -304,7 +304,7 @@ mod tests {
         let pid = shell(script, &out, passed).unwrap();
         waitpid(Pid::from_raw(i32::try_from(pid).unwrap()), None).unwrap();
         tail.take();
-        tail.text().as_str().to_owned()
+        tail.text::<{ Tail::SIZE }>().as_str().to_owned()
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Jobs {
     /// Some were killed, and may have left others.
     sweeping: bool,
     /// Why the last probe failed, in its own words.
-    words: Option<Box<Text<128>>>,
+    words: Option<Box<Text<112>>>,
 }
 
 impl Jobs {
@@ -152,7 +152,7 @@ impl Supervisor<'_> {
 
     /// What a job finds in its environment beside the service's own.
     fn variables(&self, kind: Kind) -> Vec<CString> {
-        let variable = |text: Text<128>| CString::new(text.as_bytes()).ok();
+        let variable = |text: Text<112>| CString::new(text.as_bytes()).ok();
         let service = variable(text::format(format_args!("ZEI_SERVICE={}", self.definition.name)));
         let main = self.service.process.and_then(|main| variable(text::format(format_args!("MAINPID={}", main.pid))));
         let (code, number) = match (kind, self.service.ending) {
@@ -174,7 +174,7 @@ impl Supervisor<'_> {
     pub(super) fn end_job(&mut self, kind: Kind, exit: Exit, killed: bool) {
         self.kill_jobs();
         self.jobs.listen();
-        let said = self.jobs.tail.take().map(|tail| tail.text()).unwrap_or_default();
+        let said: Text<96> = self.jobs.tail.take().map(|tail| tail.text()).unwrap_or_default();
         let well = exit.is_success() && !killed;
         if well
             && kind == Kind::Plan
@@ -183,7 +183,7 @@ impl Supervisor<'_> {
             return self.feed(Event::Slot { after: self.jobs.after, slot });
         }
         // A time-out is all that kills a job while its service goes on.
-        let words: Text<128> = match (killed, said.as_str()) {
+        let words: Text<112> = match (killed, said.as_str()) {
             (true, "") => Text::from("timed out"),
             (true, said) => text::format(format_args!("timed out; {said}")),
             (false, "") => text::format(format_args!("{exit}")),

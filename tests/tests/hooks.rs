@@ -115,7 +115,7 @@ fn a_stop_during_a_hook_ends_the_hook_and_a_post_stop_that_hangs_is_killed() {
          post: {command: [sleep, infinity], post_stop: {shell: 'sleep 1001 & exec sleep 1002', timeout: 200ms}}\n",
     );
     tree.journal.expect("pre");
-    assert_eq!(tree.status("pre").unwrap().state, State::Starting);
+    tree.until_state("pre", State::Starting);
     tree.ask("stop pre");
     assert_eq!(tree.status("pre").unwrap().state, State::Stopped);
     tree.pid("post");
@@ -187,7 +187,7 @@ fn a_drained_service_is_not_ready_first_and_is_asked_to_end_after_that() {
 fn a_hook_of_a_killed_supervisor_is_not_taken_for_the_service() {
     let tree = Tree::start(
         "services:\n  web: {command: [sleep, infinity], \
-         pre_start: {shell: 'echo pre $$ >$J; mkdir $D/first && exec sleep 1001; exit 0'}}\n",
+         pre_start: {shell: 'mkdir $D/first || exit 0; echo pre $$ >$J; exec sleep 1001'}}\n",
     );
     let hook: u32 = tree.journal.expect("pre").rsplit(' ').next().unwrap().parse().unwrap();
     let before = tree.until_state("web", State::Starting).supervisor;

@@ -6,7 +6,7 @@
 //!     config, sys    level 3  YAML -> Config, every problem at once; the system calls, `unsafe` in sys/raw.rs only
 //!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
 //!         protocol   level 1  the wire formats that users see: control, status
-//!           exit     level 0  the exit codes; uses signal for its messages
+//!           exit, schedule  level 0  the exit codes; cron expressions; use signal and near for their messages
 //!             name near paths signal text   level 0, using nothing
 //! ```
 //!
@@ -23,6 +23,8 @@ pub mod near;
 pub mod paths;
 pub mod protocol;
 pub mod run;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 pub mod signal;
 pub mod sys;
 pub mod text;

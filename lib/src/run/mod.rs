@@ -5,6 +5,8 @@ pub mod acks;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod command;
+#[cfg(feature = "cron")]
+pub mod cron;
 #[cfg(feature = "config")]
 pub mod init;
 pub mod place;

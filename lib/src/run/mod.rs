@@ -10,6 +10,8 @@ pub mod cron;
 #[cfg(feature = "config")]
 pub mod init;
 pub mod place;
+#[cfg(feature = "probe")]
+pub mod probe;
 pub mod report;
 pub mod setuidgid;
 pub mod supervise;

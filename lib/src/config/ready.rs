@@ -84,7 +84,7 @@ fn ready(node: &Node, shown: bool) -> Result<Readiness, Faults> {
         Some(word) => {
             let timeout = if word == "exec" { COMMAND } else { QUESTION };
             asked = Some(Ready::Asked { interval: interval.unwrap_or(INTERVAL), timeout });
-            probe::job(&mut fields, word).map(ReadyTest::Job)
+            probe::job(&mut fields, word, timeout).map(ReadyTest::Job)
         }
         None => None,
     };

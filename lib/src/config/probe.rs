@@ -5,8 +5,8 @@
 use crate::config::maps::Fields;
 use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults};
-use crate::config::stubs::endpoint;
 use crate::config::values;
+use crate::endpoint::{Http, Tcp, Unix};
 use crate::model::spec::{Job, Program};
 use crate::model::time::Span;
 
@@ -28,12 +28,12 @@ pub fn job(fields: &mut Fields, word: &str, timeout: Span) -> Option<Job> {
     let question = |node: &Node, kind, check| question(node, kind, check, timeout);
     match word {
         "exec" => fields.read(word, command),
-        "tcp" => fields.read(word, |node| question(node, "tcp", endpoint::tcp)),
-        "http" => fields.read(word, |node| question(node, "http", endpoint::http)),
+        "tcp" => fields.read(word, |node| question(node, "tcp", |text| Tcp::parse(text).map(drop))),
+        "http" => fields.read(word, |node| question(node, "http", |text| Http::parse(text).map(drop))),
         _ => fields.read(word, |node| {
             // Who asks may run in another directory than whoever wrote it has thought of.
             match values::text(node)? {
-                text if text.starts_with(['/', '@']) => question(node, "unix", endpoint::unix),
+                text if text.starts_with(['/', '@']) => question(node, "unix", |text| Unix::parse(text).map(drop)),
                 text => Err(Fault::new(format!("{text:?} is neither an absolute path nor @name, an abstract socket"))),
             }
         }),

@@ -5,10 +5,10 @@
 use crate::config::keys::Id;
 use crate::config::maps::{Fields, NOTIFY, READY};
 use crate::config::node::{Node, Value};
+use crate::config::pattern;
 use crate::config::probe;
 use crate::config::problem::{Fault, Faults};
 use crate::config::service::Scope;
-use crate::config::stubs::pattern;
 use crate::config::values;
 use crate::model::spec::{Output, Ready, ReadyTest};
 use crate::model::time::Span;

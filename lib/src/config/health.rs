@@ -37,17 +37,17 @@ fn healthcheck(node: &Node) -> Result<Option<(Job, HealthPolicy)>, Faults> {
     if !disabled {
         fields.one_of(&["test"]);
     }
-    let job = fields.read("test", test);
     let mut span = |name, default| fields.read(name, values::some_time).unwrap_or(default);
+    let timeout = span("timeout", Span::seconds(30));
     let policy = HealthPolicy {
         interval: span("interval", Span::seconds(30)),
-        timeout: span("timeout", Span::seconds(30)),
+        timeout,
         start_interval: span("start_interval", Span::seconds(5)),
         retries: fields.read("retries", retries).unwrap_or(3),
         start_period: fields.read("start_period", values::span).unwrap_or_default(),
         on_unhealthy: fields.read("on_unhealthy", |node| values::word(node, ENDS)).unwrap_or_default(),
     };
-    let job = if disabled { None } else { job.flatten() };
+    let job = fields.read("test", |node| test(node, timeout)).flatten().filter(|_| !disabled);
     fields.done(Some(job.map(|job| (job, policy))))
 }
 
@@ -59,12 +59,12 @@ fn retries(node: &Node) -> Result<u32, Fault> {
 }
 
 /// `None`: explicitly none.
-fn test(node: &Node) -> Result<Option<Job>, Faults> {
+fn test(node: &Node, timeout: Span) -> Result<Option<Job>, Faults> {
     match &node.value {
         Value::List(items) => list(node, items),
         Value::Map(_) => {
             let mut fields = Fields::of(node, &HEALTHCHECK_TEST)?;
-            let job = fields.one_of(&probe::WORDS).and_then(|word| probe::job(&mut fields, word));
+            let job = fields.one_of(&probe::WORDS).and_then(|word| probe::job(&mut fields, word, timeout));
             fields.done(job.map(Some))
         }
         Value::Text(text) if text == "NONE" => {

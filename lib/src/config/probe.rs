@@ -5,9 +5,10 @@
 use crate::config::maps::Fields;
 use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults};
-use crate::config::stubs::endpoint;
 use crate::config::values;
+use crate::endpoint::{Http, Tcp, Unix};
 use crate::model::spec::{Job, Program};
+use crate::model::time::Span;
 
 /// The words of those tests.
 pub const WORDS: [&str; 4] = ["exec", "tcp", "http", "unix"];
@@ -22,16 +23,17 @@ pub fn shell(node: &Node) -> Result<Job, Fault> {
     values::shell(node).map(|arguments| Job { program: Program::Own, arguments })
 }
 
-/// The test of this word, one of [`WORDS`].
-pub fn job(fields: &mut Fields, word: &str) -> Option<Job> {
+/// The test of this word, one of [`WORDS`]. An answer that takes longer than `timeout` is none.
+pub fn job(fields: &mut Fields, word: &str, timeout: Span) -> Option<Job> {
+    let question = |node: &Node, kind, check| question(node, kind, check, timeout);
     match word {
         "exec" => fields.read(word, command),
-        "tcp" => fields.read(word, |node| question(node, "tcp", endpoint::tcp)),
-        "http" => fields.read(word, |node| question(node, "http", endpoint::http)),
+        "tcp" => fields.read(word, |node| question(node, "tcp", |text| Tcp::parse(text).map(drop))),
+        "http" => fields.read(word, |node| question(node, "http", |text| Http::parse(text).map(drop))),
         _ => fields.read(word, |node| {
             // Who asks may run in another directory than whoever wrote it has thought of.
             match values::text(node)? {
-                text if text.starts_with(['/', '@']) => question(node, "unix", endpoint::unix),
+                text if text.starts_with(['/', '@']) => question(node, "unix", |text| Unix::parse(text).map(drop)),
                 text => Err(Fault::new(format!("{text:?} is neither an absolute path nor @name, an abstract socket"))),
             }
         }),
@@ -39,13 +41,14 @@ pub fn job(fields: &mut Fields, word: &str) -> Option<Job> {
 }
 
 /// What zei-probe is asked to find out.
-fn question(node: &Node, kind: &str, check: fn(&str) -> Result<(), String>) -> Result<Job, Fault> {
+fn question(node: &Node, kind: &str, check: fn(&str) -> Result<(), String>, timeout: Span) -> Result<Job, Fault> {
     let text = values::text(node)?;
     // It would be taken for an option.
     if text.starts_with('-') {
         return Err(Fault::new(format!("{text:?} can't begin with a dash")));
     }
     check(text).map_err(Fault::new)?;
-    let arguments = vec![c"zei-probe".into(), values::c_string(kind)?, values::c_string(text)?];
+    let words = ["zei-probe", kind, text, "--timeout", &timeout.to_string()];
+    let arguments = words.into_iter().map(values::c_string).collect::<Result<_, Fault>>()?;
     Ok(Job { program: Program::Probe, arguments })
 }

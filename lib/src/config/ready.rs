@@ -5,10 +5,10 @@
 use crate::config::keys::Id;
 use crate::config::maps::{Fields, NOTIFY, READY};
 use crate::config::node::{Node, Value};
+use crate::config::pattern;
 use crate::config::probe;
 use crate::config::problem::{Fault, Faults};
 use crate::config::service::Scope;
-use crate::config::stubs::pattern;
 use crate::config::values;
 use crate::model::spec::{Output, Ready, ReadyTest};
 use crate::model::time::Span;
@@ -84,7 +84,7 @@ fn ready(node: &Node, shown: bool) -> Result<Readiness, Faults> {
         Some(word) => {
             let timeout = if word == "exec" { COMMAND } else { QUESTION };
             asked = Some(Ready::Asked { interval: interval.unwrap_or(INTERVAL), timeout });
-            probe::job(&mut fields, word).map(ReadyTest::Job)
+            probe::job(&mut fields, word, timeout).map(ReadyTest::Job)
         }
         None => None,
     };

@@ -7,10 +7,10 @@ use crate::config::maps::{Fields, RESTART_BACKOFF};
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Fault, Faults};
 use crate::config::service::Scope;
-use crate::config::stubs::schedule;
 use crate::config::values;
 use crate::model::spec::{Backoff, Policy, Restart, Timer};
 use crate::model::time::Span;
+use crate::schedule;
 
 /// Reads all of that into a policy that says nothing else yet, and the cron expression.
 pub fn read(scope: &Scope) -> (Policy, Option<String>) {

@@ -10,7 +10,11 @@ fn own(words: &[&str]) -> Job {
 }
 
 fn probe(kind: &str, text: &str) -> Job {
-    Job { program: Program::Probe, arguments: c(&["zei-probe", kind, text]) }
+    patient_probe(kind, text, "5s")
+}
+
+fn patient_probe(kind: &str, text: &str, timeout: &str) -> Job {
+    Job { program: Program::Probe, arguments: c(&["zei-probe", kind, text, "--timeout", timeout]) }
 }
 
 fn sh(text: &str) -> Job {
@@ -96,9 +100,12 @@ pub const ROWS: &[(&str, Change)] = &[
     ("healthcheck: {test: [cmp, x]}", |s| healthy(s, own(&["cmp", "x"]), |_| {})),
     ("healthcheck: {test: true}", |s| healthy(s, sh("true"), |_| {})),
     ("healthcheck: {test: {exec: \"curl ${FOO}\"}}", |s| healthy(s, own(&["curl", "${FOO}"]), |_| {})),
-    ("healthcheck: {test: {tcp: 80}}", |s| healthy(s, probe("tcp", "80"), |_| {})),
-    ("healthcheck: {test: {http: \":80/${FOO}\"}}", |s| healthy(s, probe("http", ":80/foo"), |_| {})),
-    ("healthcheck: {test: {unix: \"@x\"}}", |s| healthy(s, probe("unix", "@x"), |_| {})),
+    ("healthcheck: {test: {tcp: 80}}", |s| healthy(s, patient_probe("tcp", "80", "30s"), |_| {})),
+    ("healthcheck: {test: {http: \":80/${FOO}\"}}", |s| healthy(s, patient_probe("http", ":80/foo", "30s"), |_| {})),
+    ("healthcheck: {test: {unix: \"@x\"}}", |s| healthy(s, patient_probe("unix", "@x", "30s"), |_| {})),
+    ("healthcheck: {test: {tcp: 80}, timeout: 1m30s}", |s| {
+        healthy(s, patient_probe("tcp", "80", "1m30s"), |h| h.timeout = Span::seconds(90))
+    }),
     ("healthcheck: {test: x, interval: 7s}", |s| healthy(s, sh("x"), |h| h.interval = Span::seconds(7))),
     ("healthcheck: {test: x, timeout: 7s}", |s| healthy(s, sh("x"), |h| h.timeout = Span::seconds(7))),
     ("healthcheck: {test: x, retries: 1}", |s| healthy(s, sh("x"), |h| h.retries = 1)),

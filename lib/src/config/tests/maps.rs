@@ -151,10 +151,13 @@ const SERVICE: &[(&str, &str)] = &[
         r#"healthcheck.test: a string is a shell text; to check nothing write ["NONE"] or "disable: true""#,
     ),
     ("healthcheck: {test: {}}", "healthcheck.test: needs one of exec, tcp, http, unix"),
-    ("healthcheck: {test: {tcp: x}}", r#"healthcheck.test.tcp: "x" is no port: a number from 1 to 65535"#),
+    (
+        "healthcheck: {test: {tcp: x}}",
+        r#"healthcheck.test.tcp: "x" names no port: write HOST:PORT, or PORT for this machine"#,
+    ),
     (
         "healthcheck: {test: {http: \"https://x\"}}",
-        r#"healthcheck.test.http: "https://x": https is not spoken here: write http://HOST:PORT/PATH"#,
+        r#"healthcheck.test.http: "https://x": https is not spoken here: ask the service by http on a port of its own, or use a command for it"#,
     ),
     (
         "healthcheck: {disable: true, retries: 0}",
@@ -186,8 +189,8 @@ const SERVICE: &[(&str, &str)] = &[
     ),
     ("schedule: \"@daily\"", "schedule: is for a oneshot; add \"oneshot: true\" or take it away"),
     (
-        "oneshot: true\n    schedule: 1 2 3",
-        r#"5|schedule: "1 2 3" has 3 fields; write minute hour day month weekday, as in "30 2 * * *""#,
+        "oneshot: true\n    schedule: \"@every 5m\"",
+        "5|schedule: @every is no time of day: use `interval: 5m`, which counts from the end of a run",
     ),
     (
         "oneshot: true\n    interval: 5s\n    schedule: \"@daily\"",

@@ -87,7 +87,7 @@ fn readiness_and_health_can_be_asked_of_a_socket() {
         let mut connections = listener.incoming().map(Result::unwrap);
         drop(connections.next());
         let mut health = connections.next().unwrap();
-        health.read(&mut [0; 4096]).unwrap();
+        assert!(health.read(&mut [0; 4096]).unwrap() > 0);
         health.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
     });
     tree.until_state("web", State::Running);

@@ -52,6 +52,8 @@ pub struct Running {
     acks: Acks,
     lines: Lines,
     controls: Vec<Option<OwnedFd>>,
+    /// Through what services tell that they are ready.
+    voices: Vec<Option<OwnedFd>>,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,
@@ -64,6 +66,8 @@ pub struct Running {
     seq: u64,
     /// When it began to live.
     began: Time,
+    /// What was last told, and since when that is so.
+    state: (InitState, Time),
 }
 
 /// Makes room for three descriptors a service. Returns the limit as it was, which services get.
@@ -114,6 +118,7 @@ impl Running {
             acks: Acks::default(),
             lines: Lines::default(),
             controls,
+            voices: shared::voices(&config.services),
             null: null.map_err(|errno| ("open /dev/null", errno))?,
             signals,
             defaults,
@@ -121,6 +126,7 @@ impl Running {
             boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
             seq: 0,
             began: clock::now(),
+            state: (InitState::Booting, clock::now()),
         })
     }
 
@@ -344,12 +350,19 @@ impl Running {
         if let Err(errno) = passed {
             self.say(format_args!("cannot pass {name} its control FIFO: {}", errno.desc()));
         }
+        // Most have none of these, and find nothing at its number.
+        let voice = self.voices.get(index).and_then(Option::as_ref);
+        if let Some(Err(errno)) = voice.map(|voice| raw::duplicate(voice.as_raw_fd(), ledger::NOTIFY)) {
+            self.say(format_args!("cannot pass {name} what it tells through that it is ready: {}", errno.desc()));
+        }
+        let has_voice = voice.is_some();
         let made = spawn::spawn(&Spawn {
             arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
             environment: Strings::collect(core::iter::empty()),
             record: None,
             session: Session::Same,
             streams: [stdin, Stream::Same, Stream::Same],
+            passed: None,
             descriptors_below: Some(ledger::END),
             defaults: self.defaults,
             ignored: Set::EMPTY,
@@ -364,6 +377,9 @@ impl Running {
             ids: None,
             groups: &[],
         });
+        if has_voice {
+            let _the_next_one_replaces_it = raw::occupy(ledger::NOTIFY..=ledger::NOTIFY);
+        }
         match made {
             Ok(pid) => {
                 self.supervisors.insert(pid, index);
@@ -424,7 +440,11 @@ impl Running {
             (false, false) => InitState::Running,
         };
         let services = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services };
+        if self.state.0 != state {
+            self.state = (state, clock::now());
+        }
+        let since = self.state.1.0;
+        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since };
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
             place.ring();

@@ -11,7 +11,7 @@ use crate::model::init::{Effect, Event, Tree};
 use crate::model::record::Order;
 use crate::model::service::{Phase, Service};
 use crate::model::spec::Config;
-use crate::model::time::Span;
+use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Lines, Progress, Verb};
@@ -59,6 +59,8 @@ pub struct Running {
     pids: Vec<Option<u32>>,
     boot: u64,
     seq: u64,
+    /// What was last told, and since when that is so.
+    state: (InitState, Time),
 }
 
 /// Makes room for three descriptors a service. Returns the limit as it was, which services get.
@@ -114,6 +116,7 @@ impl Running {
             supervisors: HashMap::new(),
             boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
             seq: 0,
+            state: (InitState::Booting, clock::now()),
         })
     }
 
@@ -424,7 +427,11 @@ impl Running {
             (false, false) => InitState::Running,
         };
         let services = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services };
+        if self.state.0 != state {
+            self.state = (state, clock::now());
+        }
+        let since = self.state.1.0;
+        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since };
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
             place.ring();

@@ -7,7 +7,7 @@ use crate::model::record::Record;
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
-use crate::protocol::status::Status;
+use crate::protocol::status::{Health, State, Status};
 use crate::run::acks::Acks;
 use crate::run::place::Place;
 use crate::signal;
@@ -312,5 +312,8 @@ pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Statu
         next,
         deadline,
         run: service.run,
+        ready: service.state() == State::Running,
+        health: Health::None,
+        text: Text::new(),
     }
 }

@@ -29,8 +29,8 @@
 //! end=42              the same number as seq
 //! ```
 //!
-//! In stopping the reason says how far that has come: `asked:TERM` (the main process has got that signal), `rest`
-//! (what it left behind was asked to end), `killed`.
+//! In stopping the reason says how far that has come: `asked:TERM` (the main process has got that signal; the
+//! command: just `asked`, as it may be another), `rest` (what it left behind was asked to end), `killed`.
 //!
 //! The file is written in place by one pwrite(2). A reader that finds `seq` and `end` different, or
 //! no `end`, has met a write half-way and reads again; what follows `end` is not part of it.

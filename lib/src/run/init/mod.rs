@@ -11,9 +11,10 @@ mod tree;
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::init::{Node, Tree};
-use crate::model::spec::{Config, ServiceSpec};
+use crate::model::spec::{Condition, Config, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
+use crate::protocol::needs::{self, Need};
 use crate::run::report::report;
 use crate::sys::{credentials, ledger, raw};
 use nix::errno::Errno;
@@ -90,7 +91,9 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     let nofile = tree::raise_descriptor_limit(config.services.len());
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;
     let names: Vec<ServiceName> = config.services.iter().map(|service| service.name).collect();
-    let (run_dir, made) = match rundir::make(&names) {
+    let services: Vec<(ServiceName, String)> =
+        config.services.iter().map(|service| (service.name, needs(service, &names))).collect();
+    let (run_dir, made) = match rundir::make(&services) {
         Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
         Err(Refusal::Foreign(path)) => return Err((exit::CONFIG, foreign(&path))),
@@ -107,6 +110,17 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     let command = config.services.iter().position(|service| service.name == ServiceName::CMD);
     let tree = Tree::new(nodes(&config.services), command, config.signals.clone(), config.shutdown_timeout);
     tree::Running::begin(config, tree, supervisor, shared, run_dir, controls).map_err(refused)
+}
+
+/// What stands in its file of that name, for clients.
+fn needs(service: &ServiceSpec, names: &[ServiceName]) -> String {
+    needs::encode(service.dependencies.iter().filter_map(|dependency| {
+        let condition = match dependency.condition {
+            Condition::Started => needs::STARTED,
+            Condition::Completed => needs::COMPLETED,
+        };
+        Some(Need { name: *names.get(dependency.service)?, condition, restart: false })
+    }))
 }
 
 /// A service without a control FIFO lives, but can't be controlled.

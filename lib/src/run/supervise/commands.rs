@@ -4,7 +4,8 @@ use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
 use crate::model::record::Record;
-use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
+use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
+use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::{Health, State, Status};
@@ -201,7 +202,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn order_start(&self, name: crate::name::ServiceName) -> Result<(), Errno> {
+    fn order_start(&self, name: ServiceName) -> Result<(), Errno> {
         let services = self.watch.directory().ok_or(Errno::ENOENT)?;
         let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -273,10 +274,15 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
             Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
             None => Text::from("dependency"),
         },
+        Phase::Stopping { stage: Stage::Main, .. } if definition.name == ServiceName::CMD => Text::from("asked"),
+        Phase::Stopping { stage: Stage::Main, .. } => {
+            text::format(format_args!("asked:{}", signal::Name(definition.policy.stop_signal)))
+        }
+        Phase::Stopping { stage: Stage::Rest, .. } => Text::from("rest"),
+        Phase::Stopping { stage: Stage::Kill, .. } => Text::from("killed"),
         Phase::Waiting
         | Phase::Starting
         | Phase::Running
-        | Phase::Stopping { .. }
         | Phase::Scheduled { .. }
         | Phase::Stopped
         | Phase::Completed => Text::new(),

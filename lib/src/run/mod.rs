@@ -7,6 +7,7 @@ pub mod client;
 pub mod command;
 #[cfg(feature = "config")]
 pub mod init;
+pub mod journal;
 pub mod place;
 pub mod report;
 pub mod setuidgid;

@@ -20,8 +20,11 @@ pub const CONTROL: RawFd = 6;
 /// In a supervisor: the directory of all services' directories.
 pub const SERVICES: RawFd = 7;
 
+/// In a supervisor: the journal of the tree.
+pub const JOURNAL: RawFd = 8;
+
 /// In zei-init: /dev/null; a supervisor's standard input is a copy of it.
-pub const NULL: RawFd = 8;
+pub const NULL: RawFd = 9;
 /// The first number that supervisors don't inherit.
 pub const END: RawFd = NULL + 1;
 

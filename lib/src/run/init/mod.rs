@@ -102,9 +102,13 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
             (None, Vec::new())
         }
     };
-    let services = run_dir.as_ref().map(|run_dir| run_dir.services.try_clone()).transpose();
-    let services = services.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))?;
-    let shared = shared::share(config, environment, services, nofile).map_err(refused)?;
+    let copy = |descriptor: Option<&OwnedFd>| {
+        let copy = descriptor.map(OwnedFd::try_clone).transpose();
+        copy.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))
+    };
+    let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
+    let journal = copy(run_dir.as_ref().and_then(|run_dir| run_dir.journal.as_ref()))?;
+    let shared = shared::share(config, environment, services, journal, nofile).map_err(refused)?;
     let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
     controls.resize_with(names.len(), || None);
     let command = config.services.iter().position(|service| service.name == ServiceName::CMD);

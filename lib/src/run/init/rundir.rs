@@ -6,6 +6,7 @@
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status;
+use crate::run::journal;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
@@ -32,6 +33,8 @@ pub struct RunDir {
     pub services: OwnedFd,
     /// zei-init's control FIFO.
     pub control: OwnedFd,
+    /// The journal; `None` where there was no room for it.
+    pub journal: Option<OwnedFd>,
     _lock: OwnedFd,
 }
 
@@ -96,15 +99,16 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
     lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
-    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT] {
+    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT, paths::EVENTS] {
         remove(&init, name)?;
     }
     let control = make_fifo(&init, paths::CONTROL)?;
+    let journal = journal::make(&init).ok();
     if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
         clear(&services)?;
     }
     let services = make_directory(&directory, paths::SERVICES)?;
-    Ok(RunDir { directory, services, control, _lock: lock })
+    Ok(RunDir { directory, services, control, journal, _lock: lock })
 }
 
 fn directory_flags() -> OFlag {

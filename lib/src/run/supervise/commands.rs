@@ -8,6 +8,7 @@ use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, S
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
+use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, State, Status};
 use crate::run::acks::Acks;
 use crate::run::place::Place;
@@ -287,6 +288,12 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
         | Phase::Stopped
         | Phase::Completed => Text::new(),
     }
+}
+
+/// The same for the journal, as of now.
+#[inline(never)]
+pub fn entry(service: &Service, definition: &Definition<'_>) -> Entry {
+    Entry::of(&status(service, definition, 0), clock::now().0, clock::wall())
 }
 
 /// The status file's content.

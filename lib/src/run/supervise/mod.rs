@@ -15,6 +15,7 @@ use crate::model::service::{self, Action, Ending, Event, Phase, Service, Shutdow
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::status::State;
+use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
@@ -41,6 +42,7 @@ struct Supervisor<'a> {
     signals: Signals,
     /// Its directory; `None` where zei runs without one.
     place: Option<Place>,
+    journal: Journal,
     watch: Watch,
     lines: Lines,
     commands: Commands,
@@ -100,6 +102,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
+    let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
@@ -109,7 +112,12 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     let (service, seq) = match ledger.read(index) {
-        Some(record) => (recover(record, index, &definition), record.seq),
+        Some(record) => {
+            // What its predecessor recorded and did not come to tell.
+            journal.resume(definition.name.as_str());
+            journal.note(commands::entry(&record.service, &definition));
+            (recover(record, index, &definition), record.seq)
+        }
         None => (Service::new(want, clock::now()), 0),
     };
     Ok(Supervisor {
@@ -122,6 +130,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         control,
         signals,
         watch: Watch::new(services),
+        journal,
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
@@ -172,7 +181,11 @@ impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
         // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
-        match self.start_if_free().filter(|_| !self.leaving) {
+        let first = self.start_if_free().filter(|_| !self.leaving);
+        if first.is_none() || self.seq > 0 {
+            self.note();
+        }
+        match first {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),
             None => {
@@ -285,13 +298,18 @@ impl Supervisor<'_> {
         let mut next = Some(event);
         while let Some(event) = next {
             let (service, action) = service::step(self.service, event, clock::now(), &self.definition.policy);
-            if service != self.service {
+            let changed = service != self.service;
+            if changed {
                 self.service = service;
                 self.record();
             }
-            next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
+            let follows = action.and_then(|action| self.perform(action));
+            if changed {
+                self.note();
+            }
+            next = follows.or_else(|| self.start_if_free());
         }
-        if self.service != before {
+        if self.service != before || self.journal.has_news() {
             self.publish();
             self.tell(before.phase);
         }
@@ -370,6 +388,11 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Tells the journal, in which no state is left out, however short it is.
+    fn note(&mut self) {
+        self.journal.note(commands::entry(&self.service, &self.definition));
+    }
+
     /// Tells whoever may be interested: the status file, those who wait on it, zei-init.
     fn publish(&mut self) {
         let status = commands::status(&self.service, &self.definition, self.seq);
@@ -385,6 +408,7 @@ impl Supervisor<'_> {
             }
         }
         self.ring();
+        self.journal.ring(self.watch.directory());
     }
 
     /// Says on standard error what nobody asked for.

@@ -159,9 +159,8 @@ mod tests {
     /// As another process has it.
     fn again(place: &tempfile::TempDir) -> Journal {
         let directory = File::open(place.path()).unwrap();
-        let file = make(&directory).or_else(|_| {
-            openat(&directory, paths::EVENTS, OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())
-        });
+        let file = make(&directory)
+            .or_else(|_| openat(&directory, paths::EVENTS, OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty()));
         Journal::over(Some(file.unwrap()))
     }
 
@@ -202,7 +201,8 @@ mod tests {
         successor.resume("web");
         successor.note(entry("web", 2));
         successor.note(entry("web", 3));
-        let of_web: Vec<_> = records(place.path()).into_iter().filter(|entry| entry.service.as_str() == "web").collect();
+        let of_web: Vec<_> =
+            records(place.path()).into_iter().filter(|entry| entry.service.as_str() == "web").collect();
         let told: Vec<_> = of_web.iter().map(|entry| (entry.run, entry.previous.as_str())).collect();
         assert_eq!(told, [(1, ""), (2, "waiting"), (3, "running")]);
     }

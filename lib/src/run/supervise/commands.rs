@@ -66,7 +66,7 @@ const fn goal(verb: Verb) -> Option<(Goal, Event)> {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
         Verb::Restart => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
-        Verb::Signal(_) | Verb::Shutdown => None,
+        Verb::Once | Verb::Reload | Verb::Signal(_) | Verb::Shutdown => None,
     }
 }
 
@@ -109,6 +109,13 @@ impl Supervisor<'_> {
         let Request { token, verb } = request;
         if verb == Verb::Shutdown {
             return self.reject(token, Reject::Verb);
+        }
+        if matches!(verb, Verb::Once | Verb::Reload) {
+            match token {
+                Some(token) => self.refuse(token, exit::NOT_TRUE, Text::from("not supported yet")),
+                None => self.say(format_args!("{verb}: not supported yet")),
+            }
+            return;
         }
         if let Some(token) = token
             && !self.accept(token, verb)

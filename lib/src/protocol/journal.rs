@@ -21,7 +21,8 @@
 //! lost=1              so many records of this service were not written just before this one: there was no room
 //! ready=1             missing where it is not
 //! health=healthy      missing where there is no check
-//! exit=3              how the last process ended: a code, or the name of a signal; missing before the first end
+//! exit=3              the exit code of the last process that ended
+//! signal=KILL         or the name of the signal that ended it
 //! reason=exit:3       as in `status`, missing where there is none
 //! text=               what the service says of itself, missing where that is nothing, cut to what fits
 //! ```
@@ -136,7 +137,7 @@ impl Entry {
         match self.exit {
             None => {}
             Some(Exit::Code(code)) => line.put("exit", true, code),
-            Some(Exit::Signal(number)) => line.put("exit", true, signal::Name(number)),
+            Some(Exit::Signal(number)) => line.put("signal", true, signal::Name(number)),
         }
         line.put("reason", !self.reason.as_str().is_empty(), self.reason);
         line.put("text", !self.text.as_str().is_empty(), self.text);
@@ -164,7 +165,8 @@ impl Entry {
                 "lost" => entry.lost = value.parse().ok()?,
                 "ready" => entry.ready = value == "1",
                 "health" => entry.health = Health::parse(value)?,
-                "exit" => entry.exit = Some(parse_exit(value)?),
+                "exit" => entry.exit = Some(Exit::Code(value.parse().ok()?)),
+                "signal" => entry.exit = Some(Exit::Signal(signal::parse(value)?)),
                 "reason" => entry.reason = Text::from(value),
                 "text" => entry.text = Text::from(value),
                 _ => continue,
@@ -183,13 +185,6 @@ impl Line {
         if wanted {
             let _never_fails = write!(self.0, "\t{key}={value}");
         }
-    }
-}
-
-fn parse_exit(value: &str) -> Option<Exit> {
-    match value.parse() {
-        Ok(code) => Some(Exit::Code(code)),
-        Err(_) => signal::parse(value).map(Exit::Signal),
     }
 }
 
@@ -223,7 +218,7 @@ mod tests {
             restarts=2\texit=3\treason=exit:3";
         assert_eq!(example().encode(), format!("{line:<255}\n").as_bytes());
         let line = "at=4298516\twall=1795357206810\tservice=web\tstate=running\tpid=7\tlost=1\tready=1\t\
-            health=healthy\texit=RTMIN+3\ttext=all is well";
+            health=healthy\tsignal=RTMIN+3\ttext=all is well";
         let entry = Entry {
             state: Text::from("running"),
             pid: Some(7),

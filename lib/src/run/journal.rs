@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn entry(service: &str, run: u32) -> Entry {
-        let state = if run % 2 == 0 { "running" } else { "waiting" };
+        let state = if run.is_multiple_of(2) { "running" } else { "waiting" };
         Entry { service: Text::from(service), state: Text::from(state), run, ..Entry::default() }
     }
 

@@ -8,13 +8,17 @@ mod command;
 mod configuration;
 #[cfg(test)]
 mod fake;
+mod graph;
 mod names;
 mod place;
 mod show;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod view;
 mod wait;
+mod why;
+mod words;
 
 pub use wait::Until;
 
@@ -48,6 +52,16 @@ pub enum Verb {
     },
     /// All there is to say about each service; none named means all.
     Status {
+        /// Which.
+        services: Vec<String>,
+    },
+    /// Who depends on whom; none named means all.
+    Tree {
+        /// From which on.
+        services: Vec<String>,
+    },
+    /// Why services are not as they should be; none named means all that are not.
+    Why {
         /// Which.
         services: Vec<String>,
     },
@@ -147,10 +161,12 @@ pub fn run(options: &Options) -> u8 {
 
 fn perform(options: &Options) -> Result<Output, Failure> {
     let find = || place::find(options.run.as_deref());
-    let look = show::Look { json: options.json, colour: colour(), config: &options.config };
+    let look = show::Look { json: options.json, colour: colour(), boxes: boxes(), config: &options.config };
     match &options.verb {
         Verb::List { services } => show::list(find(), services, &look),
         Verb::Status { services } => show::status(find(), services, &look),
+        Verb::Tree { services } => tree::tree(find(), services, &look),
+        Verb::Why { services } => why::why(&find()?, services, options.json),
         Verb::Command { services, verb, patience } => {
             let place = find()?;
             let services = names::select(&place.services(), services, names::Scope::AllButCmd)?;
@@ -199,6 +215,16 @@ pub fn report(out: &str, err: &str, code: u8) -> u8 {
 /// Colour only for people who look at it and do not mind (<https://no-color.org>).
 fn colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Characters beyond ASCII only for people whose terminal shows them, as their locale says (setlocale(3)).
+fn boxes() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    let is_utf8 = |value: std::ffi::OsString| {
+        let value = value.to_string_lossy().to_ascii_lowercase();
+        value.contains("utf-8") || value.contains("utf8")
+    };
+    io::stdout().is_terminal() && locale.is_some_and(is_utf8)
 }
 
 /// Reads a length of time: `500ms`, `1m 30s` (humantime's grammar), or a bare number of seconds.

@@ -29,8 +29,10 @@
 //! end=42              the same number as seq
 //! ```
 //!
-//! In stopping the reason says how far that has come: `asked:TERM` (the main process has got that signal; the
-//! command: just `asked`, as it may be another), `rest` (what it left behind was asked to end), `killed`.
+//! In stopping the reason says how far that has come: `drain`, `asked:TERM` (the main process has got that signal),
+//! `rest` (what it left behind was asked to end), `killed`, `post-stop`. A fault of the service's own stands before it,
+//! as it does before an end that it has led to: `unhealthy:asked`, `unhealthy:signal:TERM`. Faults are `pre-start`,
+//! `not-ready`, `unhealthy`, `watchdog`, `oom`.
 //!
 //! The file is written in place by one pwrite(2). A reader that finds `seq` and `end` different, or
 //! no `end`, has met a write half-way and reads again; what follows `end` is not part of it.
@@ -104,17 +106,17 @@ impl State {
     }
 }
 
-/// What a service's health check says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+/// What the checks of a service's health say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Health {
-    /// There is none.
+    /// It has none, or does not run.
     #[default]
     None,
-    /// It has not passed yet, and may take its time.
+    /// None has succeeded yet, and not enough have failed.
     Starting,
-    /// It passed.
+    /// The last that counted succeeded.
     Healthy,
-    /// It failed as often as it may.
+    /// Too many in a row have failed.
     Unhealthy,
 }
 

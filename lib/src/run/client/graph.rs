@@ -5,7 +5,7 @@
 use super::place::Place;
 use super::{Failure, Output};
 use crate::model::order;
-use crate::model::spec::{Condition, Config};
+use crate::model::spec::Config;
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::needs;
@@ -70,12 +70,9 @@ impl Graph {
         let names: Vec<ServiceName> = config.services.iter().map(|service| service.name).collect();
         let nodes = config.services.iter().map(|service| {
             let edge = |dependency: &crate::model::spec::Dependency| {
-                let condition = match dependency.condition {
-                    Condition::Started => needs::STARTED,
-                    Condition::Completed => needs::COMPLETED,
-                };
                 let name = *names.get(dependency.service)?;
-                Some(Edge { name, node: None, condition: condition.to_string(), restart: false })
+                let condition = dependency.condition.word().to_string();
+                Some(Edge { name, node: None, condition, restart: dependency.restart })
             };
             Node { name: service.name, status: None, needs: service.dependencies.iter().filter_map(edge).collect() }
         });
@@ -126,7 +123,8 @@ impl Node {
         let succeeded = status.exit.is_some_and(crate::exit::Exit::is_success);
         match condition {
             needs::STARTED => match status.state {
-                State::Running | State::Scheduled | State::Completed => true,
+                State::Running | State::Completed => true,
+                State::Scheduled => status.run > 0,
                 State::Starting => status.pid.is_some(),
                 State::Waiting | State::Stopping | State::RestartPending | State::Stopped | State::Failed => false,
             },

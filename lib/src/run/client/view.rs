@@ -98,7 +98,8 @@ pub(crate) fn details(rows: &[Row], now: Time, colour: bool) -> String {
             line("next run", format!("in {}", length(Time(next).since(now))));
         }
         if let Some(deadline) = status.deadline {
-            line("killed", format!("in {}", length(Time(deadline).since(now))));
+            let what = if status.state == State::Starting { "must be up" } else { "killed" };
+            line(what, format!("in {}", length(Time(deadline).since(now))));
         }
         line("supervisor", status.supervisor.to_string());
     }

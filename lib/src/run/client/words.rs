@@ -14,10 +14,7 @@ pub(crate) fn sentence(status: Option<&Status>, now: Time, leaving: bool) -> Str
     let ago = length(now.since(Time(status.since)));
     let text = match status.state {
         State::Waiting => "is waiting, and nothing it needs is missing: it is about to start".to_string(),
-        State::Starting => match status.pid {
-            Some(pid) => format!("is starting since {ago}: its process (pid {pid}) runs and is not ready yet"),
-            None => format!("is starting since {ago}: its process is being made"),
-        },
+        State::Starting => starting(status, &ago, now),
         State::Running => running(status, &ago),
         State::Stopping => stopping(status, &ago, now),
         State::RestartPending => {
@@ -65,18 +62,49 @@ fn running(status: &Status, ago: &str) -> String {
     text
 }
 
+fn starting(status: &Status, ago: &str, now: Time) -> String {
+    match (status.pid, status.deadline) {
+        (Some(pid), None) => format!("is starting since {ago}: its process (pid {pid}) runs and is not ready yet"),
+        (Some(pid), deadline) => format!(
+            "is starting since {ago}: its process (pid {pid}) runs and is not ready yet, which is a failure{}",
+            until(deadline, now)
+        ),
+        (None, _) if status.reason.as_str() == "pre-start" => format!("is starting since {ago}: its pre_start runs"),
+        (None, _) => format!("is starting since {ago}: its process is being made"),
+    }
+}
+
 fn stopping(status: &Status, ago: &str, now: Time) -> String {
+    let (fault, stage) = split_fault(&status.reason);
+    let fault = match fault {
+        Some("unhealthy") => " as it is unhealthy",
+        Some("watchdog") => " as it no longer told its watchdog that it lives",
+        Some("not-ready") => " as it was not ready in time",
+        Some("pre-start") => " as its pre_start failed",
+        Some(_) | None => "",
+    };
     let killed = match status.deadline {
         Some(deadline) if Time(deadline) > now => format!(", killed{}", until(Some(deadline), now)),
         Some(_) | None => String::new(),
     };
-    match status.reason.as_str() {
-        "killed" => format!("is stopping: killed {ago} ago, but something of it is still there"),
-        "rest" => format!("is stopping: what its process left behind was asked to end {ago} ago{killed}"),
+    let how = match stage {
+        "drain" => format!("not ready any more since {ago}, asked to end{}", until(status.deadline, now)),
+        "killed" => format!("killed {ago} ago, but something of it is still there"),
+        "rest" => format!("what its process left behind was asked to end {ago} ago{killed}"),
+        "post-stop" => format!("its process has ended, and its post_stop runs since {ago}{killed}"),
         other => match other.strip_prefix("asked:") {
-            Some(signal) => format!("is stopping: {signal} sent {ago} ago{killed}"),
-            None => format!("is stopping: asked to end {ago} ago{killed}"),
+            Some(signal) => format!("{signal} sent {ago} ago{killed}"),
+            None => format!("asked to end {ago} ago{killed}"),
         },
+    };
+    format!("is stopping{fault}: {how}")
+}
+
+/// The fault that stands before a reason, and what follows it.
+fn split_fault(reason: &str) -> (Option<&str>, &str) {
+    match reason.split_once(':') {
+        Some((fault @ ("pre-start" | "not-ready" | "unhealthy" | "watchdog" | "oom"), rest)) => (Some(fault), rest),
+        _ => (None, reason),
     }
 }
 
@@ -101,13 +129,22 @@ fn reason(reason: &Text<128>) -> String {
 }
 
 fn ended(reason: &str) -> String {
-    match reason.split_once(':') {
+    let (fault, rest) = split_fault(reason);
+    let end = match rest.split_once(':') {
         Some(("exit", code)) => format!("ended by exit code {code}"),
         Some(("signal", name)) => format!("ended by signal {name}"),
         Some(("spawn", why)) => format!("could not be started: {why}"),
-        _ if reason.is_empty() => "ended".to_string(),
+        _ if rest.is_empty() => "ended".to_string(),
         // A word that this version does not know says more than none.
-        _ => format!("ended: {reason}"),
+        _ => format!("ended: {rest}"),
+    };
+    match fault {
+        Some("pre-start") => format!("could not be started: its pre_start {end}"),
+        Some("not-ready") => format!("{end} before it was ready"),
+        Some("unhealthy") => format!("was unhealthy and {end}"),
+        Some("watchdog") => format!("no longer told its watchdog that it lives and {end}"),
+        Some("oom") => format!("{end} as memory was short"),
+        Some(_) | None => end,
     }
 }
 
@@ -151,7 +188,28 @@ mod tests {
                 "gave-up:exit:3",
                 "is failed since 7s: it was restarted as often as max_restarts allows; the last time it ended by exit code 3",
             ),
-            (State::Failed, "oom", "is failed since 7s: it ended: oom"),
+            (State::Failed, "oom:signal:KILL", "is failed since 7s: it ended by signal KILL as memory was short"),
+            (
+                State::Failed,
+                "gave-up:not-ready:exit:1",
+                "is failed since 7s: it was restarted as often as max_restarts allows; the last time it ended by exit code 1 before it was ready",
+            ),
+            (
+                State::Failed,
+                "pre-start:exit:1",
+                "is failed since 7s: it could not be started: its pre_start ended by exit code 1",
+            ),
+            (State::Failed, "unhealthy:signal:TERM", "is failed since 7s: it was unhealthy and ended by signal TERM"),
+            (State::Failed, "fate", "is failed since 7s: it ended: fate"),
+            (State::Starting, "pre-start", "is starting since 7s: its pre_start runs"),
+            (State::Stopping, "drain", "is stopping: not ready any more since 7s, asked to end"),
+            (State::Stopping, "unhealthy:asked", "is stopping as it is unhealthy: asked to end 7s ago"),
+            (
+                State::Stopping,
+                "watchdog:killed",
+                "is stopping as it no longer told its watchdog that it lives: killed 7s ago, but something of it is still there",
+            ),
+            (State::Stopping, "post-stop", "is stopping: its process has ended, and its post_stop runs since 7s"),
         ] {
             assert_eq!(said(state_of(state, reason)), expected);
         }
@@ -174,6 +232,11 @@ mod tests {
             status.deadline = Some(11_000);
         };
         assert_eq!(said(stopping), "is stopping: TERM sent 7s ago, killed in 3s");
+        let starting = |status: &mut Status| (status.state, status.deadline) = (State::Starting, Some(10_000));
+        assert_eq!(
+            said(starting),
+            "is starting since 7s: its process (pid 4711) runs and is not ready yet, which is a failure in 2s"
+        );
         let scheduled = |status: &mut Status| {
             state_of(State::Scheduled, "")(status);
             (status.exit, status.next) = (Some(Exit::Code(0)), Some(8000));

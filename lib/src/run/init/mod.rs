@@ -11,7 +11,7 @@ mod tree;
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::init::{Node, Tree};
-use crate::model::spec::{Condition, Config, ServiceSpec};
+use crate::model::spec::{Config, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::needs::{self, Need};
@@ -119,11 +119,8 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
 /// What stands in its file of that name, for clients.
 fn needs(service: &ServiceSpec, names: &[ServiceName]) -> String {
     needs::encode(service.dependencies.iter().filter_map(|dependency| {
-        let condition = match dependency.condition {
-            Condition::Started => needs::STARTED,
-            Condition::Completed => needs::COMPLETED,
-        };
-        Some(Need { name: *names.get(dependency.service)?, condition, restart: false })
+        let name = *names.get(dependency.service)?;
+        Some(Need { name, condition: dependency.condition.word(), restart: dependency.restart })
     }))
 }
 

@@ -9,7 +9,7 @@ use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::journal::Entry;
-use crate::protocol::status::{Health, State, Status};
+use crate::protocol::status::Status;
 use crate::run::acks::Acks;
 use crate::run::place::Place;
 use crate::signal;
@@ -53,7 +53,7 @@ impl Commands {
         for open in core::mem::take(&mut self.open) {
             match open.goal {
                 Goal::Down => self.answer(place, &open, Progress::Done, Text::new()),
-                Goal::Up | Goal::Fresh => {
+                Goal::Up | Goal::Fresh | Goal::Reloaded => {
                     self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
                 }
             }
@@ -255,6 +255,8 @@ impl Supervisor<'_> {
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
             Outcome::Leaving => failed(Text::from("the container shuts down")),
+            Outcome::NotReloaded => failed(Text::from("its reload command failed")),
+            Outcome::NotRunning => failed(Text::from("it does not run")),
             Outcome::Stuck => failed(Text::from("a process of it can't be killed")),
         }
     }
@@ -274,24 +276,38 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
         )),
         None => Text::new(),
     };
+    let fault: Text<16> = match service.fault {
+        Some(fault) => text::format(format_args!("{}:", fault.word())),
+        None => Text::new(),
+    };
     match service.phase {
-        Phase::Failed(Reason::Ended) | Phase::RestartPending { .. } => text::format(format_args!("{ended}")),
-        Phase::Failed(Reason::GaveUp) => text::format(format_args!("gave-up:{ended}")),
+        Phase::Failed(Reason::Ended) | Phase::RestartPending { .. } => text::format(format_args!("{fault}{ended}")),
+        Phase::Failed(Reason::GaveUp) => text::format(format_args!("gave-up:{fault}{ended}")),
         Phase::Failed(Reason::Stray) => Text::from("stray"),
         Phase::Failed(Reason::Dependency(index)) => match definition.needs().find(|needs| needs.index == index) {
             Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
             None => Text::from("dependency"),
         },
-        Phase::Stopping { stage: Stage::Main, .. } if definition.name == ServiceName::CMD => Text::from("asked"),
-        Phase::Stopping { stage: Stage::Main, .. } => {
-            text::format(format_args!("asked:{}", signal::Name(definition.policy.stop_signal)))
-        }
-        Phase::Stopping { stage: Stage::Rest, .. } => Text::from("rest"),
-        Phase::Stopping { stage: Stage::Kill, .. } => Text::from("killed"),
+        Phase::Stopping { stage: Stage::Drain, .. } => Text::from("drain"),
+        Phase::Stopping { stage: Stage::Main, .. } => match service.fault {
+            Some(_) => text::format(format_args!("{fault}asked")),
+            None => {
+                let by_shutdown = service.shutdown.and_then(|shutdown| shutdown.signal);
+                let signal = by_shutdown.unwrap_or(definition.policy.stop_signal);
+                text::format(format_args!("asked:{}", signal::Name(signal)))
+            }
+        },
+        Phase::Stopping { stage: Stage::Rest, .. } => text::format(format_args!("{fault}rest")),
+        Phase::Stopping { stage: Stage::Kill, .. } => text::format(format_args!("{fault}killed")),
+        Phase::Stopping { stage: Stage::Post, .. } => Text::from("post-stop"),
+        Phase::Preparing => Text::from("pre-start"),
         Phase::Waiting
-        | Phase::Starting
+        | Phase::Spawning
+        | Phase::Starting { .. }
         | Phase::Running
         | Phase::Scheduled { .. }
+        | Phase::Planning
+        | Phase::Planned { .. }
         | Phase::Stopped
         | Phase::Completed => Text::new(),
     }
@@ -307,10 +323,16 @@ pub fn entry(service: &Service, definition: &Definition<'_>) -> Entry {
 pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Status {
     let (next, deadline) = match service.phase {
         Phase::RestartPending { at } | Phase::Scheduled { at } => (some_time(at), None),
-        Phase::Stopping { deadline, .. } => (None, some_time(deadline)),
-        Phase::Waiting | Phase::Starting | Phase::Running | Phase::Stopped | Phase::Completed | Phase::Failed(_) => {
-            (None, None)
-        }
+        Phase::Stopping { deadline, .. } | Phase::Starting { deadline } => (None, some_time(deadline)),
+        Phase::Waiting
+        | Phase::Preparing
+        | Phase::Spawning
+        | Phase::Running
+        | Phase::Planning
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(_) => (None, None),
     };
     let ago = clock::now().since(service.since);
     Status {
@@ -332,8 +354,8 @@ pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Statu
         next,
         deadline,
         run: service.run,
-        ready: service.state() == State::Running,
-        health: Health::None,
+        ready: service.is_ready(),
+        health: service.health,
         text: Text::new(),
     }
 }

@@ -64,9 +64,10 @@ impl Journal {
         Journal { file, last: None, lost: 0, count: 0, news: false }
     }
 
-    /// Goes on where a predecessor was killed: what it has told is looked up.
+    /// Goes on where a predecessor was killed. `entry` is what that has recorded: it is told now, if the journal does
+    /// not say it yet.
     #[inline(never)]
-    pub fn resume(&mut self, service: &str) {
+    pub fn resume(&mut self, entry: Entry) {
         let Some(file) = &self.file else { return };
         let mut end = length(file) / RECORD as u64;
         let mut bytes = [0; BATCH_BYTES];
@@ -74,11 +75,15 @@ impl Journal {
             let start = end.saturating_sub(BATCH);
             let read = pread(file, &mut bytes, offset(start)).unwrap_or(0);
             let read = bytes.get(..read.min(offset_in(end - start))).unwrap_or_default();
-            let own = |record: &[u8]| Entry::decode(record).filter(|entry| entry.service.as_str() == service);
+            let own = |record: &[u8]| Entry::decode(record).filter(|found| found.service == entry.service);
             self.last = read.rchunks_exact(RECORD).find_map(own).as_ref().map(Last::of);
-            // In front of a hole there is nothing but holes.
-            end = if read.first().is_none_or(|byte| *byte == 0) { 0 } else { start };
+            if self.last.is_none() && read.first().is_none_or(|byte| *byte == 0) {
+                // In front of a hole there is nothing but holes: it was told so long ago that it is forgotten.
+                self.last = Some(Last::of(&entry));
+            }
+            end = start;
         }
+        self.note(entry);
     }
 
     /// Tells what is now, if that differs from what was told last.
@@ -198,13 +203,20 @@ mod tests {
             other.note(entry("db", run));
         }
         let mut successor = again(&place);
-        successor.resume("web");
-        successor.note(entry("web", 2));
+        successor.resume(entry("web", 2));
         successor.note(entry("web", 3));
         let of_web: Vec<_> =
             records(place.path()).into_iter().filter(|entry| entry.service.as_str() == "web").collect();
         let told: Vec<_> = of_web.iter().map(|entry| (entry.run, entry.previous.as_str())).collect();
         assert_eq!(told, [(1, ""), (2, "waiting"), (3, "running")]);
+        // What was recorded and not told is told first.
+        let mut untold = again(&place);
+        untold.resume(entry("db", 100));
+        let last = records(place.path()).pop().unwrap();
+        assert_eq!((last.run, last.previous.as_str()), (100, "waiting"));
+        let mut new = again(&place);
+        new.resume(entry("log", 1));
+        assert_eq!(records(place.path()).pop().unwrap().service.as_str(), "log");
     }
 
     #[test]
@@ -236,9 +248,13 @@ mod tests {
         let kept = records(place.path());
         assert!(kept.len() as u64 >= KEEP);
         assert!(kept.windows(2).all(|pair| pair[0].run + 1 == pair[1].run) && kept.last().unwrap().run == total);
+        // Of a service that is not among them it was told once, and it is not told again.
         let mut successor = again(&place);
-        successor.resume("nobody");
-        assert!(successor.last.is_none());
+        successor.resume(entry("quiet", 2));
+        successor.note(entry("quiet", 3));
+        let told: Vec<_> =
+            records(place.path()).into_iter().filter(|entry| entry.service.as_str() == "quiet").collect();
+        assert_eq!((told.len(), told[0].run, told[0].previous.as_str()), (1, 3, "running"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The client: what zei-ctl does once its arguments are read.
 //!
-//! Owns: the way from a [`Verb`] to an [`Output`], and [`report`], the one place that writes to standard
-//! output and standard error. Must never: keep state of its own; all it knows stands in the run directory.
+//! Owns: the way from a [`Verb`] to an [`Output`], and [`report`] and `put`, the two places that write
+//! to standard output and standard error. Must never: keep state of its own; all it knows stands in the run directory.
 
 mod acks;
 mod command;
 mod configuration;
+mod dependents;
+mod events;
 #[cfg(test)]
 mod fake;
 mod graph;
@@ -20,12 +22,15 @@ mod wait;
 mod why;
 mod words;
 
+pub use events::{Since, since};
 pub use wait::Until;
 
 use crate::exit;
 use crate::model::time::Span;
 use crate::protocol::control;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,6 +79,13 @@ pub enum Verb {
         /// How long to wait for it.
         patience: Patience,
     },
+    /// Stops services and all that depends on them.
+    StopWithDependents {
+        /// Which.
+        services: Vec<String>,
+        /// How long to wait for it.
+        patience: Patience,
+    },
     /// A signal to services: `SVC… SIG` or `SVC:SIG…`.
     Signal {
         /// The words as they were given.
@@ -91,6 +103,15 @@ pub enum Verb {
         until: Until,
         /// At most so long; `None`: as long as it takes.
         timeout: Option<Span>,
+    },
+    /// What happens, one JSON object a line.
+    Events {
+        /// To whom; none named means all, and zei-init itself.
+        services: Vec<String>,
+        /// From when on; `None`: from now on, or where nothing is waited for all that is known.
+        since: Option<Since>,
+        /// Until zei ends; otherwise only what has happened so far.
+        follow: bool,
     },
     /// Ends the container.
     Shutdown {
@@ -173,6 +194,11 @@ fn perform(options: &Options) -> Result<Output, Failure> {
             let orders: Vec<_> = services.into_iter().map(|name| (place::Target::Service(name), *verb)).collect();
             Ok(command::carry_out(&place, &orders, *patience, options.json))
         }
+        Verb::StopWithDependents { services, patience } => {
+            let place = find()?;
+            let services = names::select(&place.services(), services, names::Scope::AllButCmd)?;
+            dependents::stop(&place, &services, *patience, options.json)
+        }
         Verb::Signal { words, default, patience } => {
             let place = find()?;
             let mut orders = Vec::new();
@@ -188,6 +214,7 @@ fn perform(options: &Options) -> Result<Output, Failure> {
             let services = names::select(&place.services(), services, names::Scope::Everything)?;
             wait::for_all(&place, &services, *until, *timeout, options.json)
         }
+        Verb::Events { services, since, follow } => events::events(&find()?, services, *since, *follow),
         Verb::Shutdown { patience } => {
             let orders = [(place::Target::Init, control::Verb::Shutdown)];
             Ok(command::carry_out(&find()?, &orders, *patience, options.json))
@@ -209,6 +236,22 @@ pub fn report(out: &str, err: &str, code: u8) -> u8 {
             report("", &format!("zei-ctl: can't write to standard output: {error}"), exit::SYSTEM)
         }
         _ => code,
+    }
+}
+
+/// Writes lines to standard output at once, for verbs that have much to say or never end; `false`: nobody reads it
+/// any more, which is no error.
+pub(crate) fn put(lines: &str) -> Result<bool, Failure> {
+    let mut stdout = io::stdout().lock();
+    if lines.is_empty() {
+        // Only a pipe whose reader has gone has an event here.
+        let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        return Ok(!matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..)));
+    }
+    match stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(exit::SYSTEM, format!("can't write to standard output: {error}"))),
     }
 }
 

@@ -229,8 +229,10 @@ fn written(graph: &Graph, stopping: Option<Span>, links: &[Link]) -> String {
         let waits = if names.is_empty() { String::new() } else { format!(": waiting for {}", listed(&names)) };
         text += &format!("zei shuts down since {span}{waits}\n");
     } else if links.is_empty() {
-        let count = graph.nodes.len();
-        text += &format!("all {count} services are as they should be\n");
+        text += &match graph.nodes.len() {
+            1 => "the service is as it should be\n".to_string(),
+            count => format!("all {count} services are as they should be\n"),
+        };
     }
     links.iter().for_each(|link| write(&mut text, link, 0));
     text

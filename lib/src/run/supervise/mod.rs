@@ -116,8 +116,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let (service, inherited, seq) = match ledger.read(index) {
         Some(record) => {
             // What its predecessor recorded and did not come to tell.
-            journal.resume(definition.name.as_str());
-            journal.note(commands::entry(&record.service, &definition));
+            journal.resume(commands::entry(&record.service, &definition));
             let (service, event) = recover(record, index);
             (service, event, record.seq)
         }

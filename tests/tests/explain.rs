@@ -59,7 +59,7 @@ fn why_says_that_all_is_well_and_what_a_failure_is_the_consequence_of() {
 fn why_tells_a_shutdown_that_hangs_by_whom_it_waits_for() {
     let mut tree = Tree::start(
         "services:\n  db: {command: [sleep, infinity]}\n  \
-         web: {shell: 'trap \"\" TERM; echo up >$J; while :; do sleep 1000 & wait; done', depends_on: [db]}\n",
+         web: {shell: 'trap \"\" TERM; echo up >$J; while :; do sleep 1000 & wait; done', depends_on: [db], stop_scope: process}\n",
     );
     tree.journal.expect("up");
     let web = tree.pid("web");

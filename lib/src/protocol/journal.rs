@@ -139,8 +139,8 @@ impl Entry {
             Some(Exit::Code(code)) => line.put("exit", true, code),
             Some(Exit::Signal(number)) => line.put("signal", true, signal::Name(number)),
         }
-        line.put("reason", !self.reason.as_str().is_empty(), self.reason);
-        line.put("text", !self.text.as_str().is_empty(), self.text);
+        line.put("reason", !self.reason.as_str().is_empty(), OneLine(&self.reason));
+        line.put("text", !self.text.as_str().is_empty(), OneLine(&self.text));
         let mut record = [b' '; RECORD];
         let ended = line.0.as_bytes().iter().chain(core::iter::repeat_n(&b' ', RECORD - 1 - line.0.as_bytes().len()));
         record.iter_mut().zip(ended.chain(b"\n")).for_each(|(to, from)| *to = *from);
@@ -185,6 +185,15 @@ impl Line {
         if wanted {
             let _never_fails = write!(self.0, "\t{key}={value}");
         }
+    }
+}
+
+/// A text in which nothing ends a field or a record.
+struct OneLine<'a>(&'a str);
+
+impl Display for OneLine<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
     }
 }
 
@@ -246,6 +255,13 @@ mod tests {
         let read = Entry::decode(&entry.encode()).unwrap();
         assert!(read.reason.starts_with("rrrrrrrr"), "{read:?}");
         assert_eq!(Entry { reason: entry.reason, ..read }, entry);
+    }
+
+    #[test]
+    fn nothing_in_a_text_ends_its_field() {
+        let entry = Entry { reason: Text::from("a\tpid=1\nb"), ..example() };
+        let read = Entry::decode(&entry.encode()).unwrap();
+        assert_eq!((read.reason.as_str(), read.pid), ("a pid=1 b", None));
     }
 
     #[test]

@@ -3,4 +3,5 @@
 pub mod control;
 pub mod journal;
 pub mod needs;
+pub mod notify;
 pub mod status;

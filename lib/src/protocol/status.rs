@@ -106,17 +106,17 @@ impl State {
     }
 }
 
-/// What the checks of a service's health say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// What a service's health check says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub enum Health {
-    /// It has none, or does not run.
+    /// There is none.
     #[default]
     None,
-    /// None has succeeded yet, and not enough have failed.
+    /// It has not passed yet, and may take its time.
     Starting,
-    /// The last that counted succeeded.
+    /// It passed.
     Healthy,
-    /// Too many in a row have failed.
+    /// It failed as often as it may.
     Unhealthy,
 }
 

@@ -47,11 +47,15 @@ fn running(status: &Status, ago: &str) -> String {
     if !status.ready {
         text += ", not ready";
     }
-    text += match status.health {
-        Health::None | Health::Healthy => "",
-        Health::Starting => ", its health check has not passed yet",
-        Health::Unhealthy => ", but unhealthy: its health check fails",
-    };
+    match status.health {
+        Health::None | Health::Healthy => {}
+        Health::Starting => text += ", its health check has not passed yet",
+        Health::Unhealthy => {
+            let words = status.reason.strip_prefix("unhealthy:").filter(|words| !words.is_empty());
+            let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
+            text += &format!(", but unhealthy: its health check fails{words}");
+        }
+    }
     let before = status.exit.map(|exit| format!(": the process before ended by {exit}")).unwrap_or_default();
     if status.restarts > 0 {
         text +=
@@ -262,10 +266,11 @@ mod tests {
         );
         let ill = |status: &mut Status| {
             (status.health, status.text) = (Health::Unhealthy, Text::from("no disk"));
+            status.reason = Text::from("unhealthy:timed out");
         };
         assert_eq!(
             said(ill),
-            "is running since 7s (pid 4711), but unhealthy: its health check fails; it says: no disk"
+            "is running since 7s (pid 4711), but unhealthy: its health check fails (timed out); it says: no disk"
         );
     }
 

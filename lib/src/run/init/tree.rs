@@ -52,6 +52,8 @@ pub struct Running {
     acks: Acks,
     lines: Lines,
     controls: Vec<Option<OwnedFd>>,
+    /// Through what services tell that they are ready.
+    voices: Vec<Option<OwnedFd>>,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,
@@ -114,6 +116,7 @@ impl Running {
             acks: Acks::default(),
             lines: Lines::default(),
             controls,
+            voices: shared::voices(&config.services),
             null: null.map_err(|errno| ("open /dev/null", errno))?,
             signals,
             defaults,
@@ -338,12 +341,19 @@ impl Running {
         if let Err(errno) = passed {
             self.say(format_args!("cannot pass {name} its control FIFO: {}", errno.desc()));
         }
+        // Most have none of these, and find nothing at its number.
+        let voice = self.voices.get(index).and_then(Option::as_ref);
+        if let Some(Err(errno)) = voice.map(|voice| raw::duplicate(voice.as_raw_fd(), ledger::NOTIFY)) {
+            self.say(format_args!("cannot pass {name} what it tells through that it is ready: {}", errno.desc()));
+        }
+        let has_voice = voice.is_some();
         let made = spawn::spawn(&Spawn {
             arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
             environment: Strings::collect(core::iter::empty()),
             record: None,
             session: Session::Same,
             streams: [stdin, Stream::Same, Stream::Same],
+            passed: None,
             descriptors_below: Some(ledger::END),
             defaults: self.defaults,
             ignored: Set::EMPTY,
@@ -358,6 +368,9 @@ impl Running {
             ids: None,
             groups: &[],
         });
+        if has_voice {
+            let _the_next_one_replaces_it = raw::occupy(ledger::NOTIFY..=ledger::NOTIFY);
+        }
         match made {
             Ok(pid) => {
                 self.supervisors.insert(pid, index);

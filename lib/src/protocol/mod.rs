@@ -1,4 +1,5 @@
 //! The wire formats that zei's programs and its users share, one file each.
 
 pub mod control;
+pub mod notify;
 pub mod status;

@@ -330,6 +330,7 @@ stages! {
     Group = 11, "switch to the group";
     User = 12, "switch to the user";
     Limits = 14, "set a resource limit";
+    Descriptor = 15, "pass the readiness descriptor";
     Execute = 13, "execute the program";
 }
 

@@ -3,15 +3,17 @@
 //! Owns: the way from the command line to a running tree, and the messages about what is wrong on it.
 //! Must never: start anything before all of the configuration is known to be good.
 
+mod post_mortem;
 mod rundir;
 mod shared;
 mod terminal;
 mod tree;
+mod waiting;
 
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::init::{Node, Tree};
-use crate::model::spec::{Config, ServiceSpec};
+use crate::model::spec::{Config, Dependency, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::run::report::report;
@@ -105,7 +107,8 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
     controls.resize_with(names.len(), || None);
     let command = config.services.iter().position(|service| service.name == ServiceName::CMD);
-    let tree = Tree::new(nodes(&config.services), command, config.signals.clone(), config.shutdown_timeout);
+    let nodes = nodes(&config.services);
+    let tree = Tree::new(nodes, command, config.signals.clone(), config.exit, config.shutdown_timeout);
     tree::Running::begin(config, tree, supervisor, shared, run_dir, controls).map_err(refused)
 }
 
@@ -138,14 +141,17 @@ fn nowhere(tried: &[(PathBuf, &str)]) -> String {
 
 /// What starts with the container: all that says so, and all that those need.
 fn nodes(services: &[ServiceSpec]) -> Vec<Node> {
-    let dependencies =
-        |service: &ServiceSpec| service.dependencies.iter().map(|dependency| dependency.service).collect();
+    let edges = |service: &ServiceSpec, chosen: fn(&Dependency) -> bool| {
+        service.dependencies.iter().filter(|edge| chosen(edge)).map(|edge| edge.service).collect()
+    };
     let mut nodes: Vec<Node> = services
         .iter()
         .map(|service| Node {
-            dependencies: dependencies(service),
+            dependencies: edges(service, |_| true),
+            follows: edges(service, |edge| edge.restart),
             on_exit: service.on_exit,
             on_failure: service.on_failure,
+            on_unhealthy: service.policy.health.map(|health| health.on_unhealthy).unwrap_or_default(),
             wanted: service.autostart,
         })
         .collect();

@@ -264,6 +264,14 @@ const FILE: &[(&str, &str)] = &[
         "z.yaml:2: service \"a\": depends_on: b: service_completed_successfully can never come true, because its end stops the container (on_exit: shutdown)",
     ),
     (
+        "exit: {when: any}\nservices:\n  a: {command: x, depends_on: [b]}\n  b: {command: x, oneshot: true}\n",
+        "z.yaml:3: service \"a\": depends_on: b: service_completed_successfully can never come true, because its end stops the container (exit.when)",
+    ),
+    (
+        "exit: {when: {service: b}}\nservices:\n  a: {command: x, depends_on: [b, c]}\n  b: {command: x, oneshot: true}\n  c: {command: x, oneshot: true}\n",
+        "z.yaml:3: service \"a\": depends_on: b: service_completed_successfully can never come true, because its end stops the container (exit.when)",
+    ),
+    (
         "services:\n  a:\n    command: x\n    depends_on:\n      b: {condition: service_healthy}\n  b: {command: x, oneshot: true}\n",
         "z.yaml:5: service \"a\": depends_on: b: service_healthy can never come true, because it is a oneshot, which is done when it exits; write service_completed_successfully",
     ),

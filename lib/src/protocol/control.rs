@@ -13,8 +13,8 @@
 //!
 //! TOKEN is `-` where no answer is wanted, or 8 to 32 of `[A-Za-z0-9]`, freely chosen by the
 //! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`, `once`,
-//! `stop`, `restart`, `reload`, `signal SIG`; of zei-init: `shutdown`. A line that is empty or blank means
-//! nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
+//! `stop`, `restart`, `restart N` (only if its run N, of `run` in the status, has not ended), `reload`, `signal SIG`;
+//! of zei-init: `shutdown`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
 //! else left there without one does not become part of its own line.
 //!
 //! # Answers
@@ -67,6 +67,8 @@ pub enum Verb {
     Stop,
     /// The service is wanted, by a new process.
     Restart,
+    /// The same, if this run of it has not ended: however often that is asked for, it is done once.
+    RestartRun(u32),
     /// The service is told to read its configuration again.
     Reload,
     /// This signal goes to the main process.
@@ -80,7 +82,7 @@ pub const VERBS: &[(&str, &str)] = &[
     ("start", "the service and what it depends on are wanted; `start nodeps`: the service alone"),
     ("once", "the service and what it depends on are started; its end is not followed by a restart"),
     ("stop", "the service is not wanted until the next start or restart"),
-    ("restart", "the service is wanted, by a new process"),
+    ("restart", "the service is wanted, by a new process; `restart N`: only if its run N has not ended"),
     ("reload", "the service reads its configuration again, by the signal or command of its `reload` key"),
     ("signal", "sends the signal named by the argument to the main process"),
     ("shutdown", "ends the container (zei-init's own control FIFO only)"),
@@ -156,6 +158,7 @@ fn parse_verb<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Verb, Rej
         ("once", None) => Ok(Verb::Once),
         ("stop", None) => Ok(Verb::Stop),
         ("restart", None) => Ok(Verb::Restart),
+        ("restart", Some(run)) => run.parse().map(Verb::RestartRun).map_err(|_| Reject::Argument),
         ("reload", None) => Ok(Verb::Reload),
         ("signal", Some(name)) => signal::parse(name).map(Verb::Signal).ok_or(Reject::Argument),
         ("shutdown", None) => Ok(Verb::Shutdown),
@@ -172,6 +175,7 @@ impl fmt::Display for Verb {
             Verb::Once => f.write_str("once"),
             Verb::Stop => f.write_str("stop"),
             Verb::Restart => f.write_str("restart"),
+            Verb::RestartRun(run) => write!(f, "restart {run}"),
             Verb::Reload => f.write_str("reload"),
             Verb::Signal(number) => write!(f, "signal {}", signal::Name(*number)),
             Verb::Shutdown => f.write_str("shutdown"),
@@ -322,6 +326,7 @@ mod tests {
         assert_eq!(parse(b"abcdEF12 start"), with(Verb::Start));
         assert_eq!(parse(b"abcdEF12  start nodeps"), with(Verb::StartAlone));
         assert_eq!(parse(b"abcdEF12 once"), with(Verb::Once));
+        assert_eq!(parse(b"abcdEF12 restart 7"), with(Verb::RestartRun(7)));
         assert_eq!(parse(b"abcdEF12 stop"), with(Verb::Stop));
         assert_eq!(parse(b"abcdEF12 reload"), with(Verb::Reload));
         assert_eq!(parse(b"abcdEF12 signal hup"), with(Verb::Signal(1)));
@@ -345,6 +350,9 @@ mod tests {
             (b"- fly", Reject::Verb),
             (b"- stop now", Reject::Argument),
             (b"- reload now", Reject::Argument),
+            (b"- restart now", Reject::Argument),
+            (b"- restart -1", Reject::Argument),
+            (b"- restart 1 2", Reject::Argument),
             (b"- signal", Reject::Argument),
             (b"- signal NOPE", Reject::Argument),
             (b"- signal HUP HUP", Reject::Argument),
@@ -375,6 +383,7 @@ mod tests {
             Just(Verb::Once),
             Just(Verb::Stop),
             Just(Verb::Restart),
+            any::<u32>().prop_map(Verb::RestartRun),
             Just(Verb::Reload),
             (1u8..=64).prop_map(Verb::Signal),
             Just(Verb::Shutdown)

@@ -66,7 +66,7 @@ const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> 
     match verb {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
         Verb::Once => Some((Goal::Up, Event::Once)),
-        Verb::Restart => Some((Goal::Fresh, Event::Restart)),
+        Verb::Restart | Verb::RestartRun(_) => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
         Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
         Verb::Reload | Verb::Signal(_) | Verb::Shutdown => None,
@@ -121,6 +121,14 @@ impl Supervisor<'_> {
         if verb == Verb::Shutdown {
             return self.reject(token, Reject::Verb);
         }
+        if let Verb::RestartRun(run) = verb
+            && !(self.service.run == run && service::is_under_way(&self.service))
+        {
+            return match token {
+                Some(token) => self.refuse(token, exit::NOT_TRUE, Text::from("that run has ended")),
+                None => {}
+            };
+        }
         if let Some(token) = token
             && !self.accept(token, verb)
         {
@@ -132,7 +140,8 @@ impl Supervisor<'_> {
                 match verb {
                     Verb::StartAlone => self.alone = true,
                     Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
-                    Verb::Stop | Verb::Reload | Verb::Signal(_) | Verb::Shutdown => {}
+                    // It did not end because of them: what was stopped stays stopped.
+                    Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) | Verb::Shutdown => {}
                 }
                 self.feed(event);
             }

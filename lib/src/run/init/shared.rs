@@ -1,4 +1,4 @@
-//! What zei-init shares with its supervisors: definitions, run records, the report pipe.
+//! What zei-init shares with its supervisors: definitions, run records, the report pipe, the journal.
 
 use super::PROGRAM;
 use crate::model::definition;
@@ -31,6 +31,7 @@ pub struct Shared {
     _definitions: OwnedFd,
     _report: OwnedFd,
     _services: Option<OwnedFd>,
+    _journal: Option<OwnedFd>,
 }
 
 /// Compiles the definitions and makes room for the records. `environment` is the container's.
@@ -38,6 +39,7 @@ pub fn share(
     config: &Config,
     environment: &[(OsString, OsString)],
     services: Option<OwnedFd>,
+    journal: Option<OwnedFd>,
     nofile: Option<(u64, u64)>,
 ) -> Result<Shared, (&'static str, Errno)> {
     let bytes = definition::encode(&config.services, &inheritable(environment), nofile);
@@ -65,6 +67,7 @@ pub fn share(
         ledger,
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
+        _journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
         reports,
     })
 }

@@ -237,6 +237,10 @@ impl Running {
                 events.push_back(Event::Changed(index, record.service));
             }
         }
+        // Whoever reports has told the journal, too, and leaves the ring to this process: one for all of them.
+        if let Some(place) = &self.place {
+            place.ring();
+        }
     }
 
     /// Event FIFOs can be missing or removed: to a supervisor that waits, a TERM without an order says to look around.

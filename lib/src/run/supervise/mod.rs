@@ -257,8 +257,8 @@ impl Supervisor<'_> {
                 self.record();
             }
             next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
-            // Not before it is acted upon; the last one is told below.
-            if changed && next.is_some() {
+            // Not before it is acted upon. The last one is told below, and that a process is made lasts no time.
+            if changed && next.is_some() && self.service.phase != Phase::Spawning {
                 self.note();
             }
         }
@@ -341,23 +341,25 @@ impl Supervisor<'_> {
         self.journal.note(Entry::of(&self.status(), clock::now().0, clock::wall()));
     }
 
-    /// Tells whoever may be interested: the status file, those who wait on it, zei-init.
+    /// Tells whoever may be interested: the status file, those who wait on it, the journal, zei-init.
     fn publish(&mut self) {
         let status = self.status();
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
         }
+        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
         let standing = Standing::of(&self.service);
-        if standing != self.standing {
-            self.standing = standing;
-            if let (Some(report), Ok(index)) = (&self.report, u32::try_from(self.index)) {
-                // A full pipe: zei-init has enough to wake it, and then looks at everyone.
+        let report = self.report.as_ref().filter(|_| standing != self.standing);
+        self.standing = standing;
+        match (report, u32::try_from(self.index)) {
+            (Some(report), Ok(index)) => {
+                // A full pipe: zei-init has enough to wake it, and then looks at everyone. It rings for the journal.
                 let _full = nix::unistd::write(report, &index.to_le_bytes());
+                self.journal.is_heard();
             }
+            _ => self.journal.ring(self.watch.directory()),
         }
         self.ring();
-        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
-        self.journal.ring(self.watch.directory());
     }
 
     /// Says on standard error what nobody asked for.

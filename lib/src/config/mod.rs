@@ -71,8 +71,19 @@ pub enum Source {
 /// # Errors
 /// Everything that is wrong with it, in the order of files and lines; never an empty list.
 pub fn load(source: &Source, context: &Context) -> Result<Option<Config>, Vec<Problem>> {
+    load_with(source, &[], context)
+}
+
+/// The same, with further files behind those of the source. Such a file is taken only if it belongs to root or to the
+/// user that zei-init runs as, and nobody else may write to it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(source: &Source, added: &[PathBuf], context: &Context) -> Result<Option<Config>, Vec<Problem>> {
     let mut report = Report::default();
-    if !files::read(source, &mut report) {
+    let found = files::read(source, &mut report);
+    added.iter().for_each(|path| files::added(path, context.own.uid, &mut report));
+    if !found && added.is_empty() {
         return Ok(None);
     }
     check(context, &report).map(Some)
@@ -106,7 +117,7 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
         return Err(report.problems());
     }
     let services = drafts.into_iter().map(|draft| draft.spec).collect();
-    Ok(Config { services, shutdown_timeout, signals, exit: ExitRule::default() })
+    Ok(Config { services, shutdown_timeout, signals, exit: ExitRule::default(), sources: report.sources() })
 }
 
 /// The keys of the top level that are no section.

@@ -1,6 +1,7 @@
 //! What is decided, without clock, files, environment or system calls.
 
 pub mod backoff;
+pub mod change;
 pub mod definition;
 pub mod init;
 pub mod order;

@@ -13,8 +13,8 @@
 //!
 //! TOKEN is `-` where no answer is wanted, or 8 to 32 of `[A-Za-z0-9]`, freely chosen by the
 //! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`,
-//! `stop`, `restart`, `signal SIG`; of zei-init: `shutdown`. A line that is empty or blank means
-//! nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
+//! `stop`, `restart`, `signal SIG`; of zei-init: `shutdown`, `apply`, `apply dry-run`, `add NAME`, `add PATH`
+//! (absolute; blanks in it belong to it), `forget NAME`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
 //! else left there without one does not become part of its own line.
 //!
 //! # Answers
@@ -29,7 +29,7 @@
 //! ```
 //!
 //! `accepted` is recorded before the command is acted on and replaced in place by `done` or
-//! `failed` when its outcome stands. CODE is the exit code zei-ctl leaves with. MS is
+//! `failed` when its outcome stands (it has no ARG of `add` and `forget`). CODE is the exit code zei-ctl leaves with. MS is
 //! CLOCK_MONOTONIC. `run` counts the starts before the command. A token is acted on once: a second
 //! line with it changes nothing. Records are kept for at least a minute and at least [`KEEP`] of
 //! them; then the file is replaced by a shorter one (a new inode).
@@ -69,6 +69,25 @@ pub enum Verb {
     Signal(u8),
     /// The container ends.
     Shutdown,
+    /// The configuration is read again, and the tree becomes what it says.
+    Apply {
+        /// Only what differs is told.
+        dry_run: bool,
+    },
+    /// One service, or the services of one file, become what the configuration says; the argument says which.
+    Add,
+    /// A service is dropped; the argument says which.
+    Forget,
+}
+
+impl Verb {
+    /// Whether it is zei-init's, and no service's.
+    pub const fn is_of_init(self) -> bool {
+        match self {
+            Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => true,
+            Verb::Start | Verb::StartAlone | Verb::Stop | Verb::Restart | Verb::Signal(_) => false,
+        }
+    }
 }
 
 /// The words of all verbs, with what they do; documentation is checked against it.
@@ -77,16 +96,21 @@ pub const VERBS: &[(&str, &str)] = &[
     ("stop", "the service is not wanted until the next start or restart"),
     ("restart", "the service is wanted, by a new process"),
     ("signal", "sends the signal named by the argument to the main process"),
-    ("shutdown", "ends the container (zei-init's own control FIFO only)"),
+    ("shutdown", "ends the container (zei-init's own control FIFO only, as those that follow)"),
+    ("apply", "reads the configuration again and changes the tree to it; `apply dry-run`: only tells what differs"),
+    ("add", "brings in the service of that name, or the services of the file of that absolute path"),
+    ("forget", "drops the service of that name, which must not run"),
 ];
 
 /// One line, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// Under which the answer stands; `None` where none is wanted.
     pub token: Option<Token>,
     /// What is asked for.
     pub verb: Verb,
+    /// Of [`Verb::Add`] and [`Verb::Forget`]: what or whom; else empty.
+    pub argument: &'a str,
 }
 
 /// Why a line is no request.
@@ -110,7 +134,9 @@ impl fmt::Display for Reject {
             Reject::TooLong => "a line has at most 512 bytes",
             Reject::NotText => "a line is text",
             Reject::Token => "a line begins with '-' or a token of 8 to 32 letters and digits",
-            Reject::Verb => "the verbs are start, stop, restart, signal, shutdown",
+            Reject::Verb => {
+                "the verbs are start, stop, restart, signal; of zei-init shutdown, apply, add, forget"
+            }
             Reject::Argument => "that verb takes another argument",
         })
     }
@@ -118,19 +144,27 @@ impl fmt::Display for Reject {
 
 /// Reads one line, given without its newline. A rejected line's token comes along where it had one,
 /// so that the failure can be answered.
-pub fn parse(line: &[u8]) -> Result<Request, (Option<Token>, Reject)> {
+pub fn parse(line: &[u8]) -> Result<Request<'_>, (Option<Token>, Reject)> {
     let line = core::str::from_utf8(line).map_err(|_| (None, Reject::NotText))?;
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err((None, Reject::NotText));
     }
-    let mut words = line.split_ascii_whitespace();
-    let token = match words.next() {
-        Some("-") => None,
-        Some(word) => Some(parse_token(word).ok_or((None, Reject::Token))?),
-        None => return Err((None, Reject::Token)),
+    let (first, rest) = split(line);
+    let token = match first {
+        "-" => None,
+        word => Some(parse_token(word).ok_or((None, Reject::Token))?),
     };
-    let verb = parse_verb(&mut words).map_err(|reject| (token, reject))?;
-    Ok(Request { token, verb })
+    match parse_verb(rest) {
+        Ok((Verb::Add | Verb::Forget, "")) => Err((token, Reject::Argument)),
+        Ok((verb, argument)) => Ok(Request { token, verb, argument }),
+        Err(reject) => Err((token, reject)),
+    }
+}
+
+/// The first word, and what follows it.
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim_ascii();
+    text.split_once([' ', '\t']).map_or((text, ""), |(word, rest)| (word, rest.trim_ascii_start()))
 }
 
 fn parse_token(word: &str) -> Option<Token> {
@@ -138,22 +172,24 @@ fn parse_token(word: &str) -> Option<Token> {
     good.then(|| Token::from(word))
 }
 
-fn parse_verb<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Verb, Reject> {
-    let verb = words.next().ok_or(Reject::Verb)?;
-    let argument = words.next();
-    if words.next().is_some() {
-        return Err(Reject::Argument);
-    }
-    match (verb, argument) {
-        ("start", None) => Ok(Verb::Start),
-        ("start", Some("nodeps")) => Ok(Verb::StartAlone),
-        ("stop", None) => Ok(Verb::Stop),
-        ("restart", None) => Ok(Verb::Restart),
-        ("signal", Some(name)) => signal::parse(name).map(Verb::Signal).ok_or(Reject::Argument),
-        ("shutdown", None) => Ok(Verb::Shutdown),
-        ("start" | "stop" | "restart" | "signal" | "shutdown", _) => Err(Reject::Argument),
-        _ => Err(Reject::Verb),
-    }
+/// The verb, and the argument where that is not part of it.
+fn parse_verb(text: &str) -> Result<(Verb, &str), Reject> {
+    let (verb, argument) = split(text);
+    let verb = match (verb, argument) {
+        ("start", "") => Verb::Start,
+        ("start", "nodeps") => Verb::StartAlone,
+        ("stop", "") => Verb::Stop,
+        ("restart", "") => Verb::Restart,
+        ("signal", name) => Verb::Signal(signal::parse(name).ok_or(Reject::Argument)?),
+        ("shutdown", "") => Verb::Shutdown,
+        ("apply", "") => Verb::Apply { dry_run: false },
+        ("apply", "dry-run") => Verb::Apply { dry_run: true },
+        ("add", argument) => return Ok((Verb::Add, argument)),
+        ("forget", argument) => return Ok((Verb::Forget, argument)),
+        (verb, _) if VERBS.iter().any(|(known, _)| *known == verb) => return Err(Reject::Argument),
+        _ => return Err(Reject::Verb),
+    };
+    Ok((verb, ""))
 }
 
 impl fmt::Display for Verb {
@@ -165,16 +201,22 @@ impl fmt::Display for Verb {
             Verb::Restart => f.write_str("restart"),
             Verb::Signal(number) => write!(f, "signal {}", signal::Name(*number)),
             Verb::Shutdown => f.write_str("shutdown"),
+            Verb::Apply { dry_run: false } => f.write_str("apply"),
+            Verb::Apply { dry_run: true } => f.write_str("apply dry-run"),
+            Verb::Add => f.write_str("add"),
+            Verb::Forget => f.write_str("forget"),
         }
     }
 }
 
 /// The line itself, newline included.
-impl fmt::Display for Request {
+impl fmt::Display for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.token {
-            Some(token) => writeln!(f, "{token} {}", self.verb),
-            None => writeln!(f, "- {}", self.verb),
+        let Request { token, verb, argument } = self;
+        let blank = if argument.is_empty() { "" } else { " " };
+        match token {
+            Some(token) => writeln!(f, "{token} {verb}{blank}{argument}"),
+            None => writeln!(f, "- {verb}{blank}{argument}"),
         }
     }
 }
@@ -253,7 +295,7 @@ fn decode_accepted(rest: &str) -> Option<Progress> {
     let mut words = rest.splitn(3, ' ');
     let run = words.next()?.strip_prefix("run=")?.parse().ok()?;
     let merged = words.next()? == "merged=1";
-    let verb = parse_verb(&mut words.next()?.split_ascii_whitespace()).ok()?;
+    let (verb, _) = parse_verb(words.next()?).ok()?;
     Some(Progress::Accepted { verb, run, merged })
 }
 
@@ -307,13 +349,19 @@ mod tests {
 
     #[test]
     fn the_documented_lines_are_read_as_documented() {
-        let with = |verb| Ok(Request { token: Some(token("abcdEF12")), verb });
-        assert_eq!(parse(b"- restart"), Ok(Request { token: None, verb: Verb::Restart }));
+        let with = |verb| Ok(Request { token: Some(token("abcdEF12")), verb, argument: "" });
+        assert_eq!(parse(b"- restart"), Ok(Request { token: None, verb: Verb::Restart, argument: "" }));
         assert_eq!(parse(b"abcdEF12 start"), with(Verb::Start));
         assert_eq!(parse(b"abcdEF12  start nodeps"), with(Verb::StartAlone));
         assert_eq!(parse(b"abcdEF12 stop"), with(Verb::Stop));
         assert_eq!(parse(b"abcdEF12 signal hup"), with(Verb::Signal(1)));
         assert_eq!(parse(b"abcdEF12 shutdown"), with(Verb::Shutdown));
+        assert_eq!(parse(b"abcdEF12 apply"), with(Verb::Apply { dry_run: false }));
+        assert_eq!(parse(b"abcdEF12 apply dry-run"), with(Verb::Apply { dry_run: true }));
+        let path = "/etc/my  services/web.yaml";
+        let add = Request { token: None, verb: Verb::Add, argument: path };
+        assert_eq!(parse(format!("- add  {path} ").as_bytes()), Ok(add));
+        assert_eq!(parse(b"- forget web"), Ok(Request { token: None, verb: Verb::Forget, argument: "web" }));
     }
 
     #[test]
@@ -332,6 +380,9 @@ mod tests {
             (b"-", Reject::Verb),
             (b"- fly", Reject::Verb),
             (b"- stop now", Reject::Argument),
+            (b"- apply now", Reject::Argument),
+            (b"- add", Reject::Argument),
+            (b"- forget ", Reject::Argument),
             (b"- signal", Reject::Argument),
             (b"- signal NOPE", Reject::Argument),
             (b"- signal HUP HUP", Reject::Argument),
@@ -362,14 +413,18 @@ mod tests {
             Just(Verb::Stop),
             Just(Verb::Restart),
             (1u8..=64).prop_map(Verb::Signal),
-            Just(Verb::Shutdown)
+            Just(Verb::Shutdown),
+            any::<bool>().prop_map(|dry_run| Verb::Apply { dry_run }),
+            Just(Verb::Add),
+            Just(Verb::Forget)
         ]
     }
 
     proptest! {
         #[test]
         fn a_request_is_read_back_from_its_own_line(name in "-|[A-Za-z0-9]{8,32}", verb in any_verb()) {
-            let request = Request { token: (name != "-").then(|| token(&name)), verb };
+            let argument = if matches!(verb, Verb::Add | Verb::Forget) { "/a path/b" } else { "" };
+            let request = Request { token: (name != "-").then(|| token(&name)), verb, argument };
             let line = request.to_string();
             prop_assert!(line.len() <= LINE && line.ends_with('\n'));
             prop_assert_eq!(parse(line.trim_end_matches('\n').as_bytes()), Ok(request));

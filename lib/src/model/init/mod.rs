@@ -3,6 +3,7 @@
 //! Owns: every decision of zei-init: which supervisor runs, when the shutdown begins, in which order,
 //! what the container's exit code is. Must never: act, read a clock, or know a pid.
 
+mod change;
 mod member;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,10 @@ use crate::model::service::{Ending, Phase, Reason, Service, Shutdown};
 use crate::model::spec::{OnEnd, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
 use crate::signal;
-use member::{Member, STEADY, Supervisor, delay};
+use member::{Member, STEADY, Supervisor, Turn, delay};
+
+pub use change::Terms;
+pub use member::Retirement;
 
 /// From this long after its begin on a shutdown says whom it waits for.
 const PATIENCE: Span = Span::seconds(5);
@@ -115,6 +119,14 @@ pub enum Effect {
     Waiting(Vec<usize>, Span),
     /// Say that these were killed because the time was up.
     Overdue(Vec<usize>),
+    /// Order the supervisor of this service to stop it and leave, whatever follows.
+    Retire(usize, Retirement),
+    /// Its supervisor has left: record that it begins anew, wanted or not.
+    Renew(usize, bool),
+    /// Its supervisor has left: nothing of the service stays.
+    Remove(usize),
+    /// Everything is as the last plan has it.
+    Applied,
     /// Leave with this code.
     End(u8),
 }
@@ -127,30 +139,18 @@ pub struct Tree {
     signals: SignalMap,
     budget: Span,
     stage: Stage,
+    /// A change is under way.
+    changing: bool,
 }
 
 impl Tree {
     /// A tree whose supervisors are all to be started now.
     pub fn new(nodes: Vec<Node>, command: Option<usize>, signals: SignalMap, budget: Span) -> Tree {
-        let mut members: Vec<Member> = nodes
-            .into_iter()
-            .map(|node| Member {
-                node,
-                dependents: Vec::new(),
-                supervisor: Supervisor::Dead(Time(0), 0),
-                service: None,
-                dismissed: false,
-            })
-            .collect();
-        for index in 0..members.len() {
-            let dependencies = members.get(index).map(|member| member.node.dependencies.clone()).unwrap_or_default();
-            for dependency in dependencies {
-                if let Some(member) = members.get_mut(dependency) {
-                    member.dependents.push(index);
-                }
-            }
-        }
-        Tree { members, command, signals, budget, stage: Stage::Booting }
+        let member = |node| Member::new(node, Supervisor::Dead(Time(0), 0), Turn::None);
+        let members = nodes.into_iter().map(member).collect();
+        let mut tree = Tree { members, command, signals, budget, stage: Stage::Booting, changing: false };
+        tree.connect();
+        tree
     }
 
     /// Whether the shutdown has begun.
@@ -224,6 +224,15 @@ impl Tree {
         if let Some(index) = core::iter::once(index).chain(others).find(|index| self.ends_all(*index)) {
             return self.begin_shutdown(Cause::Code(self.code(index)), None, now, effects);
         }
+        self.settle(now, effects);
+    }
+
+    /// Whether all are up, or all are done.
+    fn settle(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        // What is about to begin again has not ended.
+        if self.changing {
+            return;
+        }
         if self.stage == Stage::Booting && self.members.iter().all(Member::has_come_up) {
             self.stage = Stage::Running;
             effects.push(Effect::Ready);
@@ -235,7 +244,9 @@ impl Tree {
 
     /// Whether its end is the end of all.
     fn ends_all(&self, index: usize) -> bool {
-        let Some(Member { node, service: Some(service), .. }) = self.members.get(index) else { return false };
+        let Some(Member { node, service: Some(service), turn: Turn::None, .. }) = self.members.get(index) else {
+            return false;
+        };
         match service.phase {
             Phase::Completed => node.on_exit == OnEnd::Shutdown,
             Phase::Failed(_) => {
@@ -258,6 +269,9 @@ impl Tree {
     /// Ended for good. What was stopped by request or never started holds the container up, and so does
     /// what failed by a dependency that is no longer failed: it is about to start.
     fn has_ended(&self, index: usize) -> bool {
+        if self.members.get(index).is_some_and(|member| member.turn == Turn::Vacant) {
+            return true;
+        }
         let mut index = index;
         // There is no cycle, but a bound costs nothing.
         for step in 0..=self.members.len() {
@@ -309,6 +323,7 @@ impl Tree {
             Supervisor::Alive(_) | Supervisor::Replaced(..) | Supervisor::Dead(..) | Supervisor::Gone => 0,
         };
         match self.stage {
+            Stage::Booting | Stage::Running if clean && member.is_leaving() => self.retired(index, now, effects),
             Stage::Booting | Stage::Running => self.replace(index, tries, now, effects),
             // It has not stopped its service: its successor will.
             Stage::Stopping { .. } if !clean => self.replace(index, tries, now, effects),
@@ -332,7 +347,7 @@ impl Tree {
 
     fn replace(&mut self, index: usize, tries: u32, now: Time, effects: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(index) else { return };
-        let hurry = matches!(self.stage, Stage::Stopping { .. }) && tries < HURRIED;
+        let hurry = (matches!(self.stage, Stage::Stopping { .. }) || member.is_leaving()) && tries < HURRIED;
         if tries == 0 || hurry {
             member.supervisor = Supervisor::Replaced(now, tries.saturating_add(1));
             effects.push(Effect::Start(index));
@@ -396,8 +411,12 @@ impl Tree {
     fn dismiss(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let gone: Vec<bool> = self.members.iter().map(|member| member.supervisor == Supervisor::Gone).collect();
         let is_gone = |index: &usize| gone.get(*index).copied().unwrap_or(true);
+        let retiring: Vec<bool> = self.members.iter().map(Member::is_retiring).collect();
+        let is_retiring = |index: &usize| retiring.get(*index).copied().unwrap_or(false);
         for (index, member) in self.members.iter_mut().enumerate() {
-            if !member.dismissed && member.dependents.iter().all(is_gone) && !is_gone(&index) {
+            // Who depended on what is on its way out, and has begun anew since, does not hold it up any more.
+            let is_free = |other: &usize| is_gone(other) || (is_retiring(&index) && !is_retiring(other));
+            if !member.dismissed && member.holders().iter().all(is_free) && !is_gone(&index) {
                 member.dismissed = true;
                 effects.push(Effect::Dismiss(index));
             }

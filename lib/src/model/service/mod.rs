@@ -17,7 +17,7 @@ pub use beside::plan_after;
 pub use condition::{Standing, judge};
 pub use outcome::{Goal, Outcome, joins_a_start, outcome};
 pub use step::step;
-pub use successor::{left_behind, take_over};
+pub use successor::{left_behind, renewed, take_over};
 
 use crate::exit::Exit;
 use crate::model::spec::{Policy, Timer};

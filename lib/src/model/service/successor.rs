@@ -4,6 +4,7 @@
 
 use super::{Beside, Ending, Event, Phase, Process, Reason, Service, Stage};
 use crate::exit::Exit;
+use crate::model::spec::Policy;
 use crate::model::time::Time;
 use crate::signal;
 
@@ -14,6 +15,17 @@ pub const fn left_behind(service: &Service, child: u32) -> Option<Process> {
         (None, Phase::Spawning) if child != 0 => Some(Process { pid: child, start: 0 }),
         (None, _) => None,
     }
+}
+
+/// The state in which a service begins anew with another definition, once its supervisor has stopped it and left. What
+/// others count by goes on.
+pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service {
+    if old.phase == Phase::Failed(Reason::Stray) {
+        // Nothing may start beside what could not be killed.
+        return Service { want, shutdown: None, ..*old };
+    }
+    let Service { run, by_hand, reloads, .. } = *old;
+    Service { run, by_hand, reloads, ..Service::new(want, now, policy) }
 }
 
 /// The state to go on with, and what happens first, once `left`, of [`left_behind`], and all jobs were killed.

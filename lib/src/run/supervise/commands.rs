@@ -3,7 +3,7 @@
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
-use crate::model::record::Record;
+use crate::model::record::{Record, Slot};
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
@@ -47,12 +47,12 @@ impl Commands {
     }
 
     /// The supervisor leaves: whatever is open has its outcome.
-    pub fn leave(&mut self, place: Option<&Place>) {
+    pub fn leave(&mut self, place: Option<&Place>, why: &str) {
         for open in core::mem::take(&mut self.open) {
             match open.goal {
                 Goal::Down => self.answer(place, &open, Progress::Done, Text::new()),
                 Goal::Up | Goal::Fresh | Goal::Reloaded => {
-                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from(why));
                 }
             }
         }
@@ -64,7 +64,7 @@ const fn goal(verb: Verb) -> Option<(Goal, Event)> {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
         Verb::Restart => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
-        Verb::Signal(_) | Verb::Shutdown => None,
+        Verb::Signal(_) | Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => None,
     }
 }
 
@@ -103,9 +103,9 @@ impl Supervisor<'_> {
         }
     }
 
-    fn take(&mut self, request: Request) {
-        let Request { token, verb } = request;
-        if verb == Verb::Shutdown {
+    fn take(&mut self, request: Request<'_>) {
+        let Request { token, verb, .. } = request;
+        if verb.is_of_init() {
             return self.reject(token, Reject::Verb);
         }
         if let Some(token) = token
@@ -188,7 +188,8 @@ impl Supervisor<'_> {
     /// A start wants what it depends on, too.
     fn start_dependencies(&mut self) {
         for needs in self.definition.needs() {
-            let Some(Record { service, .. }) = self.ledger.read(usize::from(needs.index)) else { continue };
+            let (slot, record) = self.ledger.entry(usize::from(needs.index));
+            let Some(Record { service, .. }) = record.filter(|_| slot.tag == Slot::tag(needs.name)) else { continue };
             if !matches!(service.phase, Phase::Stopped | Phase::Failed(_)) {
                 continue;
             }
@@ -206,7 +207,7 @@ impl Supervisor<'_> {
         let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fifo = openat(services, path.as_str(), flags, Mode::empty())?;
-        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start }));
+        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start, argument: "" }));
         nix::unistd::write(&fifo, line.as_bytes()).map(drop)
     }
 
@@ -245,7 +246,7 @@ impl Supervisor<'_> {
             }
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
-            Outcome::Leaving => failed(Text::from("the container shuts down")),
+            Outcome::Leaving => failed(Text::from(self.farewell())),
             Outcome::NotReloaded => failed(Text::from("its reload command failed")),
             Outcome::NotRunning => failed(Text::from("it does not run")),
             Outcome::Stuck => failed(Text::from("a process of it can't be killed")),

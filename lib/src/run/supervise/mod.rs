@@ -10,7 +10,7 @@ mod watch;
 
 use crate::exit;
 use crate::model::definition::{Definition, Definitions};
-use crate::model::record::Record;
+use crate::model::record::{Record, Retire};
 use crate::model::service::{self, Action, Ending, Event, Phase, Service, Shutdown};
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
@@ -56,6 +56,8 @@ struct Supervisor<'a> {
     asked: Vec<u32>,
     /// The stop whose kill was said.
     said: Option<Time>,
+    /// zei-init wants it to stop its service and leave, because the tree has changed.
+    retiring: Option<Retire>,
     leaving: bool,
 }
 
@@ -136,6 +138,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         alone: false,
         asked: Vec::new(),
         said: None,
+        retiring: None,
         leaving: false,
     })
 }
@@ -202,14 +205,17 @@ impl Supervisor<'_> {
             if signalled {
                 self.take_signals();
             }
-            if written {
+            // What is asked for now is for the successor, which knows the new definition.
+            if written && self.retiring != Some(Retire::Renew) {
                 self.take_lines();
             }
             if self.service.deadline().is_some_and(|deadline| clock::now() >= deadline) {
                 self.feed(Event::Timer);
             }
         }
-        self.commands.leave(self.place.as_ref());
+        if self.retiring != Some(Retire::Renew) {
+            self.commands.leave(self.place.as_ref(), self.farewell());
+        }
         self.ring();
         exit::OK
     }
@@ -221,7 +227,8 @@ impl Supervisor<'_> {
             Some(deadline) => to_timeout(deadline.since(clock::now())),
         };
         let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
-        let control = self.control.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
+        let control = self.control.as_ref().filter(|_| self.retiring != Some(Retire::Renew));
+        let control = control.map_or(self.signals.as_fd(), AsFd::as_fd);
         let control = PollFd::new(control, PollFlags::POLLIN);
         let ready = |polled: &[PollFd<'_>], index: usize| polled.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
         if self.watch.is_idle() {
@@ -252,11 +259,27 @@ impl Supervisor<'_> {
     fn take_order(&mut self) {
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
+            self.retiring = None;
             self.feed(Event::Shutdown(Shutdown { signal: shutdown.signal.filter(|_| own), ..shutdown }));
+        } else if let Some(retire) = self.ledger.entry(self.index).0.retire {
+            // Another TERM gives it no more time.
+            if self.retiring.replace(retire).is_none() {
+                let policy = &self.definition.policy;
+                let deadline = clock::now().plus(policy.drain).plus(policy.grace());
+                self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
+            }
         } else if nix::unistd::getppid() != self.init {
             // zei-init is gone: its death was the signal.
             let deadline = clock::now().plus(self.definition.policy.grace());
             self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
+        }
+    }
+
+    /// Why what was asked for does not come true any more.
+    fn farewell(&self) -> &'static str {
+        match self.retiring {
+            Some(Retire::Remove) => "the service was removed from the configuration",
+            Some(Retire::Renew) | None => "the container shuts down",
         }
     }
 
@@ -302,7 +325,9 @@ impl Supervisor<'_> {
             self.publish();
             self.tell(before.phase);
         }
-        self.settle();
+        if self.retiring != Some(Retire::Renew) {
+            self.settle();
+        }
     }
 
     /// Nothing to wait for: no need to look at anybody.

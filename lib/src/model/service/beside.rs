@@ -134,7 +134,8 @@ fn told(service: &mut Service, kind: Kind, well: bool, now: Time, policy: &Polic
             step::come_up(service, now, policy);
             None
         }
-        (Kind::Ready, Phase::Starting { .. }) => {
+        // A reload has taken the place of the next try.
+        (Kind::Ready | Kind::Reload, Phase::Starting { .. }) => {
             if let Some(Ready::Asked { interval, .. }) = policy.ready {
                 service.beside = Beside::Due(now.plus(interval));
             }

@@ -3,7 +3,7 @@
 //! Owns: the layout below the run directory and of the configuration. Must never: touch a file.
 //!
 //! ```text
-//! /run/zei/init/{lock,control,acks,status,event}
+//! /run/zei/init/{lock,control,acks,status,event,sources,report.0 ...}
 //! /run/zei/services/NAME/{control,acks,status,event}
 //! ```
 
@@ -34,6 +34,12 @@ pub const NEW_ACKS: &str = "acks.new";
 pub const STATUS: &str = "status";
 /// The FIFO through which changes are rung; made by whoever waits.
 pub const EVENT: &str = "event";
+/// What the configuration was read from (see `protocol::sources`).
+pub const SOURCES: &str = "sources";
+/// The same, until it takes the other's place.
+pub const NEW_SOURCES: &str = "sources.new";
+/// In front of a dot and a number: what a change of the tree has found (see `protocol::changes`).
+pub const REPORT: &str = "report";
 /// Locked by a live zei-init, empty.
 pub const LOCK: &str = "lock";
 

@@ -105,10 +105,11 @@ pub fn added(path: &Path, own: u32, report: &mut Report) {
 fn open_own(path: &Path, own: u32) -> Result<File, String> {
     // A FIFO that nobody writes to must not hold it up.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ELOOP) => "it is a symbolic link; name the file itself".to_owned(),
-        _ => error.to_string(),
-    })?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => "it is a symbolic link; name the file itself".to_owned(),
+            _ => error.to_string(),
+        })?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is no file".to_owned());

@@ -98,7 +98,8 @@ fn fate(old: Side<'_>, new: Side<'_>, index: usize, now: Option<&Service>) -> (F
         differences.service.retain(|key| key != "depends_on");
         differences.init.retain(|key| key != "depends_on");
         let Some(keys) = Some(differences.service).filter(|keys| !keys.is_empty()) else {
-            let line = Some(differences.init).filter(|keys| !keys.is_empty()).and_then(|keys| line(Kind::Updated, keys));
+            let line =
+                Some(differences.init).filter(|keys| !keys.is_empty()).and_then(|keys| line(Kind::Updated, keys));
             return (Fate::Keep, line);
         };
         return (Fate::Keep, line(Kind::Later, keys));

@@ -55,6 +55,11 @@ impl Slot {
     /// The length of a slot in bytes.
     pub const SIZE: usize = 16;
 
+    /// The slot of a service that is to stay.
+    pub fn of(name: ServiceName) -> Slot {
+        Slot { tag: Slot::tag(name), retire: None }
+    }
+
     /// The number that stands for a service's name.
     pub fn tag(name: ServiceName) -> u64 {
         hash(name.as_str().as_bytes()).max(1)

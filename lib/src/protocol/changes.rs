@@ -24,6 +24,9 @@
 
 use core::fmt;
 
+/// So many reports are kept, numbered from 0.
+pub const REPORTS: u32 = 16;
+
 /// The kinds of lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {

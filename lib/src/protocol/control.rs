@@ -134,9 +134,7 @@ impl fmt::Display for Reject {
             Reject::TooLong => "a line has at most 512 bytes",
             Reject::NotText => "a line is text",
             Reject::Token => "a line begins with '-' or a token of 8 to 32 letters and digits",
-            Reject::Verb => {
-                "the verbs are start, stop, restart, signal; of zei-init shutdown, apply, add, forget"
-            }
+            Reject::Verb => "the verbs are start, stop, restart, signal; of zei-init shutdown, apply, add, forget",
             Reject::Argument => "that verb takes another argument",
         })
     }

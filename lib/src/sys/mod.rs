@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod event;
 pub mod ledger;
 pub mod lock;
+pub mod memfd;
 pub mod process;
 pub mod raw;
 pub mod say;

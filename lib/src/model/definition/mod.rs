@@ -157,8 +157,7 @@ fn put_job(section: &mut Vec<u8>, key: &str, job: &Job) {
 /// of the same name. Merged here, once, and not at every start.
 fn merge<'a>(spec: &'a ServiceSpec, environment: &[&'a CStr]) -> Vec<&'a CStr> {
     let own: Vec<&CStr> = spec.environment.iter().map(CString::as_c_str).collect();
-    let common: Vec<&CStr> =
-        if spec.clear_environment { Vec::new() } else { environment.to_vec() };
+    let common: Vec<&CStr> = if spec.clear_environment { Vec::new() } else { environment.to_vec() };
     let all: Vec<&CStr> = common.into_iter().chain(own).collect();
     let last: HashMap<&[u8], usize> = all.iter().enumerate().map(|(index, variable)| (key(variable), index)).collect();
     let is_last = |(index, variable): &(usize, &&CStr)| last.get(key(variable)) == Some(index);

@@ -72,9 +72,7 @@ pub fn extend(
     if let Some((spec, place)) = config.services.iter().zip(&places).find(|(spec, _)| spec.name == ServiceName::CMD) {
         sections.depend(*place, spec, config, &places, chosen);
     }
-    sections.whole = without(&sections.whole, |entry| {
-        entry.starts_with(b"added=") || entry.starts_with(b"source=")
-    });
+    sections.whole = without(&sections.whole, |entry| entry.starts_with(b"added=") || entry.starts_with(b"source="));
     put_sources(&mut sections.whole, &terms.added, &merge_sources(config, old, chosen));
     Ok(sections.bytes())
 }
@@ -162,12 +160,7 @@ impl Sections {
             (0..old.count()).map(bytes).collect::<Vec<Vec<u8>>>()
         };
         let one = |index| old.section(index).map(|section| section.0.to_vec()).unwrap_or_default();
-        Sections {
-            common: one(0),
-            services: all(1),
-            nodes: all(1 + old.count()),
-            whole: one(1 + 2 * old.count()),
-        }
+        Sections { common: one(0), services: all(1), nodes: all(1 + old.count()), whole: one(1 + 2 * old.count()) }
     }
 
     fn grow(&mut self, count: usize) {
@@ -175,14 +168,7 @@ impl Sections {
         self.nodes.resize(self.services.len(), Vec::new());
     }
 
-    fn set(
-        &mut self,
-        index: usize,
-        spec: &ServiceSpec,
-        all: &[ServiceSpec],
-        places: &[usize],
-        environment: &[&CStr],
-    ) {
+    fn set(&mut self, index: usize, spec: &ServiceSpec, all: &[ServiceSpec], places: &[usize], environment: &[&CStr]) {
         if let (Some(service), Some(node)) = (self.services.get_mut(index), self.nodes.get_mut(index)) {
             *service = super::encode_service(spec, all, places, environment);
             *node = encode_node(spec, places);
@@ -193,7 +179,9 @@ impl Sections {
     fn depend(&mut self, index: usize, spec: &ServiceSpec, config: &Config, places: &[usize], chosen: &[ServiceName]) {
         let (Some(service), Some(node)) = (self.services.get_mut(index), self.nodes.get_mut(index)) else { return };
         for edge in &spec.dependencies {
-            let (Some(other), Some(place)) = (config.services.get(edge.service), places.get(edge.service)) else { continue };
+            let (Some(other), Some(place)) = (config.services.get(edge.service), places.get(edge.service)) else {
+                continue;
+            };
             let known = format!("edge={place} ");
             let is_known = node.split(|byte| *byte == 0).any(|entry| entry.starts_with(known.as_bytes()));
             if chosen.contains(&other.name) && !is_known {
@@ -346,7 +334,8 @@ impl<'a> Definitions<'a> {
         let mut services = (0..self.count()).map(|index| self.member(index)).collect::<Option<Vec<_>>>()?;
         let is_root = |member: &Option<Member>| member.as_ref().is_some_and(|member| member.autostart);
         let roots: Vec<usize> = (0..services.len()).filter(|index| services.get(*index).is_some_and(is_root)).collect();
-        let needs = |member: &Option<Member>| member.as_ref().map_or(Vec::new(), |member| member.node.dependencies.clone());
+        let needs =
+            |member: &Option<Member>| member.as_ref().map_or(Vec::new(), |member| member.node.dependencies.clone());
         let graph: Vec<Vec<usize>> = services.iter().map(needs).collect();
         // What starts with the container: all that says so, and all that those need.
         for (member, wanted) in services.iter_mut().zip(order::closure(&graph, &roots)) {
@@ -354,7 +343,8 @@ impl<'a> Definitions<'a> {
                 member.node.wanted = wanted;
             }
         }
-        let command = services.iter().position(|member| member.as_ref().is_some_and(|member| member.name == ServiceName::CMD));
+        let command =
+            services.iter().position(|member| member.as_ref().is_some_and(|member| member.name == ServiceName::CMD));
         let whole = self.whole()?;
         Some(Outline {
             services,
@@ -378,7 +368,8 @@ impl<'a> Definitions<'a> {
         let own = self.node_section(index)?;
         let Some(name) = self.name(index) else { return Some(None) };
         let edges = own.all("edge").filter_map(|edge| edge.to_str().ok()?.split_once(' '));
-        let edges: Vec<(usize, bool)> = edges.filter_map(|(to, restart)| Some((to.parse().ok()?, restart == "1"))).collect();
+        let edges: Vec<(usize, bool)> =
+            edges.filter_map(|(to, restart)| Some((to.parse().ok()?, restart == "1"))).collect();
         let on_end = |key| if own.one(key).is_some() { OnEnd::Shutdown } else { OnEnd::None };
         Some(Some(Member {
             name,

@@ -34,6 +34,11 @@ impl Tree {
         self.members.get(index).is_some_and(Member::is_retiring)
     }
 
+    /// How many services there are.
+    pub fn count(&self) -> usize {
+        self.members.iter().filter(|member| member.turn != Turn::Vacant).count()
+    }
+
     /// Who depends on whom, from what everyone depends on.
     pub(super) fn connect(&mut self) {
         self.members.iter_mut().for_each(|member| member.dependents.clear());

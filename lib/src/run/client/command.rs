@@ -96,7 +96,7 @@ impl Order {
 
     /// What is written at once. The newline in front ends what somebody may have left there without one.
     fn line(&self) -> String {
-        format!("\n{}", Request { token: Some(self.token), verb: self.verb })
+        format!("\n{}", Request { token: Some(self.token), verb: self.verb, argument: "" })
     }
 
     /// Writes the line, waiting for room where a hundred others have just written theirs.

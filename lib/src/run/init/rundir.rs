@@ -5,6 +5,7 @@
 
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
+use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
@@ -96,8 +97,12 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
     lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
-    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT] {
+    let own = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT];
+    for name in own.iter().chain(&[paths::SOURCES, paths::NEW_SOURCES]) {
         remove(&init, name)?;
+    }
+    for number in 0..REPORTS {
+        remove(&init, &format!("{}.{number}", paths::REPORT))?;
     }
     let control = make_fifo(&init, paths::CONTROL)?;
     if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
@@ -158,6 +163,26 @@ fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 impl RunDir {
     fn make_service(&self, name: ServiceName) -> Result<OwnedFd, Errno> {
         make_fifo(&make_directory(&self.services, name.as_str())?, paths::CONTROL)
+    }
+
+    /// Makes the directory of a service that is new, with its control FIFO.
+    pub fn add_service(&self, name: ServiceName) -> Result<OwnedFd, Errno> {
+        let mask = umask(Mode::empty());
+        // What somebody else has put there in the meantime is not taken for the FIFO.
+        let _nothing_there = self.remove_service(name);
+        let made = self.make_service(name);
+        umask(mask);
+        made
+    }
+
+    /// Removes the directory of a service that is gone. A file in it that zei did not make stays, and the directory
+    /// with it.
+    pub fn remove_service(&self, name: ServiceName) -> Result<(), Errno> {
+        let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty())?;
+        for file in OWN {
+            remove(&directory, file)?;
+        }
+        unlinkat(&self.services, name.as_str(), UnlinkatFlags::RemoveDir)
     }
 }
 

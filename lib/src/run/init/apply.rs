@@ -1,0 +1,575 @@
+//! The tree is changed while it runs: what was asked for, one after the other, and what of it becomes a system call.
+//!
+//! Owns: the commands that change the tree, from their acceptance to their answer, and the swap of one plan for the
+//! next. Must never: read a configuration (that is `compile`, in a child), or decide who goes first (`model::init`).
+
+use super::compile::{ADD, APPLY, COMPILE};
+use super::tree::Running;
+use super::{terminal, tree};
+use crate::exit::{self, Exit};
+use crate::model::change::{self, Change, Fate, Side};
+use crate::model::definition::Definitions;
+use crate::model::definition::plan::{self, Outline};
+use crate::model::init::{Event, Retirement, Terms};
+use crate::model::record::{Record, Retire, Slot};
+use crate::model::service::{self, Phase, Reason};
+use crate::model::spec::When;
+use crate::model::time::{Span, Time};
+use crate::name::ServiceName;
+use crate::paths;
+use crate::protocol::changes::{self, Kind, Line, REPORTS};
+use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
+use crate::protocol::sources;
+use crate::signal::{self, Set};
+use crate::sys::raw::{self, Strings};
+use crate::sys::spawn::{self, Session, Spawn, Stream};
+use crate::sys::{clock, memfd, process};
+use crate::text::{self, Text};
+use core::ffi::CStr;
+use nix::errno::Errno;
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Reading a configuration may take so long.
+const PATIENCE: Span = Span::seconds(10);
+/// So many may wait for their turn.
+const MOST: usize = 64;
+/// So many lines of a report are said on standard error.
+const SAID: usize = 20;
+
+/// The changes that were asked for: one is under way, the others wait.
+#[derive(Debug, Default)]
+pub struct Changes {
+    waiting: VecDeque<Asked>,
+    current: Option<Current>,
+    reports: u32,
+}
+
+#[derive(Debug)]
+struct Asked {
+    answer: Option<Answer>,
+    what: What,
+}
+
+/// Where somebody waits for an answer.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    token: Token,
+    number: u64,
+}
+
+#[derive(Debug)]
+enum What {
+    Apply { dry_run: bool },
+    Add(CString),
+    Forget(ServiceName),
+}
+
+#[derive(Debug)]
+enum Current {
+    /// A child reads the configuration.
+    Compiling { asked: Asked, pid: u32, output: OwnedFd, deadline: Time, ended: Option<Exit> },
+    /// The tree is on its way to this plan.
+    Changing { asked: Asked, plan: Vec<u8>, text: Text<112> },
+}
+
+/// Why a change does not come about: the exit code of the client, and all that is to be said.
+struct Refused(u8, Vec<String>);
+
+impl Refused {
+    fn new(code: u8, text: impl Into<String>) -> Refused {
+        Refused(code, vec![text.into()])
+    }
+
+    fn system(what: &str, errno: Errno) -> Refused {
+        Refused::new(exit::SYSTEM, format!("cannot {what}: {}", errno.desc()))
+    }
+}
+
+impl Changes {
+    /// When a child has had its time.
+    pub fn deadline(&self) -> Option<Time> {
+        match &self.current {
+            Some(Current::Compiling { deadline, ended: None, .. }) => Some(*deadline),
+            _ => None,
+        }
+    }
+
+    /// A process has ended; `true`: it is the child.
+    pub fn has_ended(&mut self, process: u32, exit: Exit) -> bool {
+        match &mut self.current {
+            Some(Current::Compiling { pid, ended, .. }) if *pid == process => {
+                *ended = Some(exit);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Running {
+    /// A command that changes the tree is recorded, and waits for its turn.
+    pub(super) fn ask(&mut self, request: Request<'_>) {
+        let Request { token, verb, argument } = request;
+        let what = match verb {
+            Verb::Apply { dry_run } => What::Apply { dry_run },
+            Verb::Add => What::Add(CString::new(argument).unwrap_or_default()),
+            Verb::Forget => match ServiceName::parse(argument) {
+                Ok(name) => What::Forget(name),
+                Err(error) => {
+                    return self.refuse(token, exit::NO_SUCH_SERVICE, text::format(format_args!("{error}")));
+                }
+            },
+            Verb::Shutdown | Verb::Start | Verb::StartAlone | Verb::Stop | Verb::Restart | Verb::Signal(_) => return,
+        };
+        if self.changes.waiting.len() >= MOST {
+            return self.refuse(token, exit::SYSTEM, Text::from("too many changes at once"));
+        }
+        let answer = match token.map(|token| self.accept(token, verb)) {
+            Some(None) => return,
+            other => other.flatten(),
+        };
+        self.changes.waiting.push_back(Asked { answer, what });
+    }
+
+    /// A signal asks for it. Several such wishes are one.
+    pub(super) fn reload(&mut self) {
+        let is_one = |asked: &Asked| asked.answer.is_none() && matches!(asked.what, What::Apply { dry_run: false });
+        if !self.changes.waiting.iter().any(is_one) {
+            self.changes.waiting.push_back(Asked { answer: None, what: What::Apply { dry_run: false } });
+        }
+    }
+
+    fn refuse(&mut self, token: Option<Token>, code: u8, text: Text<112>) {
+        if token.is_none() {
+            self.say(format_args!("{text}"));
+        }
+        self.answer(token, Progress::Failed(code), text);
+    }
+
+    /// Records a command before it is acted on; `None`: it is known, or can't be answered.
+    fn accept(&mut self, token: Token, verb: Verb) -> Option<Answer> {
+        let place = self.place.as_ref()?;
+        if self.acks.knows(&token) {
+            return None;
+        }
+        let current = self.changes.current.as_mut().map(|current| match current {
+            Current::Compiling { asked, .. } | Current::Changing { asked, .. } => asked,
+        });
+        let mut open: Vec<&mut Answer> =
+            current.into_iter().chain(&mut self.changes.waiting).filter_map(|asked| asked.answer.as_mut()).collect();
+        let first = open.iter().map(|answer| answer.number).min();
+        let dropped = self.acks.shorten(place, clock::now().0, first);
+        open.iter_mut().for_each(|answer| answer.number -= dropped);
+        let progress = Progress::Accepted { verb, run: 0, merged: false };
+        match self.acks.append(place, &Ack { token, progress, at: clock::now().0, text: Text::new() }) {
+            Ok(number) => {
+                place.ring();
+                Some(Answer { token, number })
+            }
+            Err(errno) => {
+                self.say(format_args!("cannot record a command, so it is not done: {}", errno.desc()));
+                None
+            }
+        }
+    }
+
+    fn finish(&mut self, asked: &Asked, progress: Progress, text: Text<112>) {
+        if let Some(Answer { token, number }) = asked.answer {
+            let ack = Ack { token, progress, at: clock::now().0, text };
+            self.acks.replace(self.place.as_ref(), number, &ack);
+            if let Some(place) = &self.place {
+                place.ring();
+            }
+        }
+    }
+
+    /// Goes on with what was asked for, as far as that goes. The code, should the tree have ended by it.
+    pub(super) fn go_on_changing(&mut self) -> Option<u8> {
+        if self.tree.is_stopping() {
+            self.drop_changes();
+            return None;
+        }
+        loop {
+            let code = match self.changes.current.take() {
+                Some(Current::Compiling { asked, output, ended: Some(exit), .. }) => self.compiled(asked, output, exit),
+                Some(Current::Compiling { asked, pid, deadline, .. }) if clock::now() >= deadline => {
+                    // Once it has ended it is reaped like any orphan.
+                    let _it_is_gone = process::signal_child(pid, signal::KILL);
+                    let text = format!("reading the configuration took more than {PATIENCE}; what it reads may hang");
+                    self.fail(&asked, &Refused::new(exit::SYSTEM, text));
+                    None
+                }
+                Some(current) => {
+                    self.changes.current = Some(current);
+                    return None;
+                }
+                None => {
+                    let asked = self.changes.waiting.pop_front()?;
+                    self.begin_change(asked)
+                }
+            };
+            if code.is_some() {
+                return code;
+            }
+        }
+    }
+
+    /// Everything is about to go: nothing is changed any more.
+    fn drop_changes(&mut self) {
+        let current = self.changes.current.take().map(|current| match current {
+            Current::Compiling { asked, .. } | Current::Changing { asked, .. } => asked,
+        });
+        let all: Vec<Asked> = current.into_iter().chain(self.changes.waiting.drain(..)).collect();
+        for asked in all {
+            self.finish(&asked, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+        }
+    }
+
+    fn begin_change(&mut self, asked: Asked) -> Option<u8> {
+        let begun = match &asked.what {
+            What::Forget(name) => {
+                return match self.without(*name) {
+                    Ok(plan) => self.change(asked, plan),
+                    Err(refused) => {
+                        self.fail(&asked, &refused);
+                        None
+                    }
+                };
+            }
+            What::Apply { .. } => self.compile(APPLY, c""),
+            What::Add(what) => self.compile(ADD, what),
+        };
+        match begun {
+            Ok((pid, output)) => {
+                let deadline = clock::now().plus(PATIENCE);
+                self.changes.current = Some(Current::Compiling { asked, pid, output, deadline, ended: None });
+            }
+            Err(refused) => self.fail(&asked, &refused),
+        }
+        None
+    }
+
+    /// Starts the child that reads the configuration.
+    fn compile(&self, verb: &str, argument: &CStr) -> Result<(u32, OwnedFd), Refused> {
+        let output = memfd::empty("zei-plan").map_err(|errno| Refused::system("make room for a plan", errno))?;
+        let verb = CString::new(verb).unwrap_or_default();
+        let word = CString::new(COMPILE).unwrap_or_default();
+        let arguments = [c"/proc/self/exe", &word, &verb, argument];
+        let spawned = spawn::spawn(&Spawn {
+            arguments: Strings::collect(arguments.into_iter()),
+            environment: Strings::collect(raw::environment()),
+            record: None,
+            session: Session::Same,
+            streams: [Stream::Of(self.shared.plan()), Stream::Of(output.as_fd()), Stream::Same],
+            descriptors_below: None,
+            defaults: self.defaults,
+            ignored: Set::EMPTY,
+            blocked: Set::EMPTY,
+            mark: None,
+            nofile: None,
+            death_signal: Some(signal::KILL),
+            umask: None,
+            directory: None,
+            ids: None,
+            groups: &[],
+        });
+        let pid = spawned.map_err(|failure| {
+            let what = format!("read the configuration: {}", failure.stage.text());
+            Refused::system(&what, Errno::from_raw(failure.errno))
+        })?;
+        Ok((pid, output))
+    }
+
+    /// The child has ended: with a plan, or with what is wrong.
+    fn compiled(&mut self, asked: Asked, output: OwnedFd, exit: Exit) -> Option<u8> {
+        let read = memfd::read_all(&output).map_err(|errno| Refused::system("read the new plan", errno));
+        let refused = match (exit, read) {
+            (Exit::Code(exit::OK), Ok(plan)) => return self.change(asked, plan),
+            (_, Err(refused)) => refused,
+            (Exit::Code(code @ (exit::CONFIG | exit::NO_SUCH_SERVICE | exit::SYSTEM)), Ok(text))
+                if !text.is_empty() =>
+            {
+                Refused(code, String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+            }
+            (exit, Ok(_)) => Refused::new(exit::SYSTEM, format!("what reads the configuration ended by {exit}")),
+        };
+        self.fail(&asked, &refused);
+        None
+    }
+
+    /// The plan without a service, if that may go.
+    fn without(&self, name: ServiceName) -> Result<Vec<u8>, Refused> {
+        let held = self.held()?;
+        let old = Definitions(&held);
+        let outline = old.outline().ok_or_else(damaged)?;
+        let members =
+            || outline.services.iter().enumerate().filter_map(|(index, member)| Some((index, member.as_ref()?)));
+        let Some((index, _)) = members().find(|(_, member)| member.name == name) else {
+            return Err(Refused::new(exit::NO_SUCH_SERVICE, format!("there is no service {name:?}")));
+        };
+        let no = |text: String| Err(Refused::new(exit::NOT_TRUE, text));
+        if outline.command == Some(index) {
+            return no("the command can't be forgotten; its end ends the container".into());
+        }
+        let needs = members()
+            .filter(|(other, member)| outline.command != Some(*other) && member.node.dependencies.contains(&index));
+        let needs: Vec<String> = needs.map(|(_, member)| member.name.to_string()).collect();
+        if !needs.is_empty() {
+            let them = needs.join(", ");
+            return no(format!("{them} depend{} on it; forget that first", if needs.len() == 1 { "s" } else { "" }));
+        }
+        if outline.exit.when == When::Service(index) {
+            return no("the container ends when it does (exit); change that first".into());
+        }
+        if members().count() == 1 {
+            return no("it is the only service; zei-ctl shutdown ends the container".into());
+        }
+        let record = self.shared.ledger.read(index);
+        match record.map(|record| record.service) {
+            None => {}
+            Some(service) => match service.phase {
+                Phase::Stopped | Phase::Completed => {}
+                Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)) => {}
+                Phase::Failed(Reason::Stray) => return no("a process of it can't be killed".into()),
+                Phase::Waiting
+                | Phase::Preparing
+                | Phase::Spawning
+                | Phase::Starting { .. }
+                | Phase::Running
+                | Phase::Stopping { .. }
+                | Phase::RestartPending { .. }
+                | Phase::Scheduled { .. }
+                | Phase::Planning
+                | Phase::Planned { .. } => {
+                    return no(format!("it is {}; stop it first: zei-ctl stop {name}", service.state().word()));
+                }
+            },
+        }
+        Ok(plan::forget(old, index))
+    }
+
+    fn held(&self) -> Result<Vec<u8>, Refused> {
+        memfd::read_all(self.shared.plan()).map_err(|errno| Refused::system("read the plan that holds", errno))
+    }
+
+    /// From the plan that holds to this one.
+    fn change(&mut self, asked: Asked, plan: Vec<u8>) -> Option<u8> {
+        match self.prepare(&asked, &plan) {
+            Ok(None) => None,
+            Ok(Some((outline, change))) => self.swap(asked, plan, outline, &change),
+            Err(refused) => {
+                self.fail(&asked, &refused);
+                None
+            }
+        }
+    }
+
+    /// What differs; `None`: only that was to be told, and was.
+    fn prepare(&mut self, asked: &Asked, plan: &[u8]) -> Result<Option<(Outline, Change)>, Refused> {
+        let held = self.held()?;
+        let (old, new) = (Definitions(&held), Definitions(plan));
+        let (from, to) = (old.outline().ok_or_else(damaged)?, new.outline().ok_or_else(damaged)?);
+        let sides = (Side { definitions: old, outline: &from }, Side { definitions: new, outline: &to });
+        let ledger = &self.shared.ledger;
+        let change = change::between(sides.0, sides.1, |index| ledger.read(index).map(|record| record.service));
+        if let What::Apply { dry_run: true } = asked.what {
+            let text = self.report(asked, &change.lines, &counts(&change.lines));
+            self.finish(asked, Progress::Done, text);
+            return Ok(None);
+        }
+        Ok(Some((to, change)))
+    }
+
+    /// From here on the tree is the new one.
+    fn swap(&mut self, asked: Asked, plan: Vec<u8>, outline: Outline, change: &Change) -> Option<u8> {
+        // What was not worth telling the tree matters now: whether it is wanted.
+        for (index, fate) in change.fates.iter().enumerate() {
+            if matches!(fate, Fate::Renew { .. })
+                && let Some(record) = self.shared.ledger.read(index)
+                && let Some(code) = self.feed(Event::Changed(index, record.service))
+            {
+                return Some(code);
+            }
+        }
+        if self.tree.is_stopping() {
+            self.finish(&asked, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+            return None;
+        }
+        if let Err(refused) = self.make_room(&plan, &outline, &change.fates) {
+            self.fail(&asked, &refused);
+            return None;
+        }
+        self.command = outline.command;
+        terminal::open_to_services(&outline);
+        let text = self.report(&asked, &change.lines, &counts(&change.lines));
+        self.say_lines(&change.lines);
+        self.changes.current = Some(Current::Changing { asked, plan, text });
+        self.tell_sources();
+        let nodes = outline.services.into_iter().map(|member| member.map(|member| member.node)).collect();
+        let terms = Terms { command: outline.command, signals: outline.signals, budget: outline.shutdown_timeout };
+        let effects = self.tree.apply(nodes, &change.fates, terms, clock::now());
+        self.carry_out(effects)
+    }
+
+    /// All that can fail: the plan is stored, there are records and directories for what is new.
+    fn make_room(&mut self, plan: &[u8], outline: &Outline, fates: &[Fate]) -> Result<(), Refused> {
+        let stored = memfd::sealed("zei-plan", plan).map_err(|errno| Refused::system("store the new plan", errno))?;
+        let count = fates.len();
+        let room = self.shared.ledger.make_room(count);
+        room.map_err(|errno| Refused::system("make room for the run records", errno))?;
+        let _as_it_is = tree::raise_descriptor_limit(count);
+        self.names.resize(count, ServiceName::CMD);
+        self.forward.resize(count, Set::EMPTY);
+        self.pids.resize(count, None);
+        self.controls.resize_with(count, || None);
+        for (index, member) in outline.services.iter().enumerate() {
+            let Some(member) = member else { continue };
+            if let Some(forward) = self.forward.get_mut(index) {
+                *forward = member.forward_signals;
+            }
+            if fates.get(index) == Some(&Fate::Add) {
+                self.make_seat(index, member.name);
+            }
+        }
+        self.shared.replace(stored);
+        Ok(())
+    }
+
+    fn make_seat(&mut self, index: usize, name: ServiceName) {
+        if let Some(slot) = self.names.get_mut(index) {
+            *slot = name;
+        }
+        let control = self.run_dir.as_ref().and_then(|run_dir| super::control(name, run_dir.add_service(name)));
+        if let Some(slot) = self.controls.get_mut(index) {
+            *slot = control;
+        }
+        self.note(index, self.shared.ledger.clear(index).and_then(|()| self.shared.ledger.mark(index, Slot::of(name))));
+    }
+
+    /// Orders a supervisor to leave.
+    pub(super) fn retire(&self, index: usize, then: Retirement) {
+        let retire = match then {
+            Retirement::Renew { .. } => Retire::Renew,
+            Retirement::Remove => Retire::Remove,
+        };
+        let slot = Slot { retire: Some(retire), ..Slot::of(self.name(index)) };
+        self.note(index, self.shared.ledger.mark(index, slot));
+        if let Some(pid) = self.pids.get(index).copied().flatten() {
+            let _it_is_gone = process::signal_child(pid, signal::TERM);
+        }
+    }
+
+    /// Records that a service begins anew.
+    pub(super) fn renew(&self, index: usize, want: bool) {
+        let plan = match &self.changes.current {
+            Some(Current::Changing { plan, .. }) => plan.as_slice(),
+            _ => &[],
+        };
+        let ledger = &self.shared.ledger;
+        let definition = Definitions(plan).service(index);
+        if let (Some(record), Some(definition)) = (ledger.read(index), definition) {
+            let service = service::renewed(&record.service, want, clock::now(), &definition.policy);
+            self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: 0 }));
+        }
+        self.note(index, ledger.mark(index, Slot::of(self.name(index))));
+    }
+
+    /// Leaves nothing of a service that is gone.
+    pub(super) fn remove(&mut self, index: usize) {
+        self.note(index, self.shared.ledger.clear(index));
+        if let Some(forward) = self.forward.get_mut(index) {
+            *forward = Set::EMPTY;
+        }
+        if let Some(control) = self.controls.get_mut(index) {
+            *control = None;
+        }
+        if let Some(Err(errno)) = self.run_dir.as_ref().map(|run_dir| run_dir.remove_service(self.name(index))) {
+            self.say(format_args!("cannot remove the directory of {}: {}", self.name(index), errno.desc()));
+        }
+    }
+
+    fn note(&self, index: usize, written: Result<(), Errno>) {
+        if let Err(errno) = written {
+            self.say(format_args!("cannot record what becomes of {}: {}", self.name(index), errno.desc()));
+        }
+    }
+
+    /// The tree is the one that was asked for.
+    pub(super) fn applied(&mut self) {
+        self.shared.settle();
+        if let Some(Current::Changing { asked, text, .. }) = self.changes.current.take() {
+            self.finish(&asked, Progress::Done, text);
+        }
+        self.publish();
+    }
+
+    /// Tells clients what the configuration was read from.
+    pub(super) fn tell_sources(&self) {
+        let Some(place) = &self.place else { return };
+        let written = memfd::read_all(self.shared.plan()).and_then(|plan| {
+            place.write_private(paths::NEW_SOURCES, &sources::encode(&Definitions(&plan).sources()))?;
+            place.rename(paths::NEW_SOURCES, paths::SOURCES)
+        });
+        if let Err(errno) = written {
+            self.say(format_args!("cannot tell what the configuration was read from: {}", errno.desc()));
+        }
+    }
+
+    /// Nothing was changed, and why.
+    fn fail(&mut self, asked: &Asked, refused: &Refused) {
+        let Refused(code, messages) = refused;
+        let lines: Vec<Line> = messages.iter().map(|message| Line::new(Kind::Problem, message.as_str())).collect();
+        if asked.answer.is_none() {
+            self.say_lines(&lines);
+            self.say(format_args!("nothing was changed"));
+        }
+        let first = messages.first().map_or("", String::as_str);
+        let text = self.report(asked, &lines, first);
+        self.finish(asked, Progress::Failed(*code), text);
+    }
+
+    /// Writes a report for whoever waits for one. What is said in the answer: the number, and as much as fits.
+    fn report(&mut self, asked: &Asked, lines: &[Line], summary: &str) -> Text<112> {
+        let (Some(Answer { token, .. }), Some(place)) = (asked.answer, &self.place) else { return Text::new() };
+        let number = self.changes.reports % REPORTS;
+        self.changes.reports = self.changes.reports.wrapping_add(1);
+        let name = text::format::<32>(format_args!("{}.{number}", paths::REPORT));
+        match place.write_private(name.as_str(), changes::encode(token.as_str(), lines).as_bytes()) {
+            Ok(()) => text::format(format_args!("report={number} {summary}")),
+            Err(errno) => {
+                self.say(format_args!("cannot write a report: {}", errno.desc()));
+                Text::from(summary)
+            }
+        }
+    }
+
+    /// For those who look at the container's output.
+    fn say_lines(&self, lines: &[Line]) {
+        let worth = |line: &&Line| line.kind != Kind::Unchanged;
+        for line in lines.iter().filter(worth).take(SAID) {
+            self.say(format_args!("apply: {line}"));
+        }
+        let more = lines.iter().filter(worth).count().saturating_sub(SAID);
+        if more > 0 {
+            self.say(format_args!("apply: and {more} more"));
+        }
+    }
+}
+
+fn damaged() -> Refused {
+    Refused::new(exit::SYSTEM, "what was read from the configuration is damaged")
+}
+
+/// `changed=1 added=1 removed=0 unchanged=12`
+fn counts(lines: &[Line]) -> String {
+    let count = |kinds: &[Kind]| lines.iter().filter(|line| kinds.contains(&line.kind)).count();
+    let changed = count(&[Kind::Changed, Kind::Along, Kind::Updated, Kind::Starts, Kind::Later]);
+    let unchanged = lines.iter().find(|line| line.kind == Kind::Unchanged).map_or("0", |line| line.subject.as_str());
+    format!(
+        "changed={changed} added={} removed={} unchanged={unchanged}",
+        count(&[Kind::Added]),
+        count(&[Kind::Removed])
+    )
+}

@@ -43,6 +43,9 @@ pub const REPORT: &str = "report";
 /// Locked by a live zei-init, empty.
 pub const LOCK: &str = "lock";
 
+/// Where Kubernetes looks for the reason why a container ended (terminationMessagePath).
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
 /// What decides where a run directory may be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seeker<'a> {

@@ -125,7 +125,7 @@ fn along(fates: &mut [Fate], new: Side<'_>, now: impl Fn(usize) -> Option<Servic
         let is_renewed = |index: &usize| matches!(fates.get(*index), Some(Fate::Renew { .. }));
         let follows = |index: usize| {
             let member = new.member(index).filter(|_| fates.get(index) == Some(&Fate::Keep))?;
-            let with = member.along.iter().copied().find(is_renewed)?;
+            let with = member.node.follows.iter().copied().find(is_renewed)?;
             let runs = member.name != ServiceName::CMD && now(index).is_some_and(|service| runs(&service));
             runs.then_some((index, member, new.member(with)?))
         };

@@ -22,6 +22,7 @@ const KEYS: &[(&str, &str)] = &[
     ("watchdog", "ready"),
     ("health", "healthcheck"),
     ("health_policy", "healthcheck"),
+    ("on_unhealthy", "healthcheck"),
     ("pre_start_hook", "pre_start"),
     ("post_stop_hook", "post_stop"),
     ("reload_hook", "reload"),

@@ -9,7 +9,7 @@
 use super::{Definitions, Section, put, to_u32};
 use crate::model::init::Node;
 use crate::model::order;
-use crate::model::spec::{Config, Dependency, ExitRule, OnEnd, ServiceSpec, SignalMap, SignalUse, When};
+use crate::model::spec::{Config, Dependency, ExitRule, OnEnd, OnUnhealthy, ServiceSpec, SignalMap, SignalUse, When};
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::protocol::sources::{self, Source};
@@ -231,6 +231,10 @@ fn encode_node(spec: &ServiceSpec, places: &[usize]) -> Vec<u8> {
     if spec.autostart {
         set("autostart", "1");
     }
+    set("stop_signal", &spec.policy.stop_signal.to_string());
+    if spec.policy.health.is_some_and(|health| health.on_unhealthy == OnUnhealthy::Shutdown) {
+        set("on_unhealthy", "1");
+    }
     if let Some(identity) = &spec.identity {
         set("uid", &identity.uid.to_string());
     }
@@ -310,10 +314,10 @@ pub struct Member {
     pub name: ServiceName,
     /// What the tree has to know.
     pub node: Node,
-    /// Those of its dependencies with which it is restarted.
-    pub along: Vec<usize>,
     /// Which of the signals that are forwarded it gets.
     pub forward_signals: Set,
+    /// The signal that asks it to end.
+    pub stop_signal: u8,
     /// Whom it runs as; `None`: as zei-init.
     pub uid: Option<u32>,
     /// It says itself that it starts with the container.
@@ -377,9 +381,14 @@ impl<'a> Definitions<'a> {
                 dependencies: edges.iter().map(|(to, _)| *to).collect(),
                 on_exit: on_end("on_exit"),
                 on_failure: on_end("on_failure"),
+                follows: edges.iter().filter(|(_, restart)| *restart).map(|(to, _)| *to).collect(),
+                on_unhealthy: match own.one("on_unhealthy") {
+                    Some(_) => OnUnhealthy::Shutdown,
+                    None => OnUnhealthy::None,
+                },
                 wanted: false,
             },
-            along: edges.iter().filter(|(_, restart)| *restart).map(|(to, _)| *to).collect(),
+            stop_signal: own.number("stop_signal")?,
             forward_signals: Set(own.number("forward_signals")?),
             uid: own.number("uid"),
             autostart: own.one("autostart").is_some(),

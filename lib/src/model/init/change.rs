@@ -9,7 +9,7 @@
 use super::member::{Member, Retirement, Supervisor, Turn};
 use super::{Effect, Node, Stage, Tree};
 use crate::model::change::Fate;
-use crate::model::spec::SignalMap;
+use crate::model::spec::{ExitRule, SignalMap};
 use crate::model::time::{Span, Time};
 
 /// What holds for the tree as a whole.
@@ -21,6 +21,8 @@ pub struct Terms {
     pub signals: SignalMap,
     /// The budget of a shutdown.
     pub budget: Span,
+    /// What ends the container, and with which code.
+    pub exit: ExitRule,
 }
 
 impl Tree {
@@ -74,9 +76,13 @@ impl Tree {
                 Fate::Add => *member = Member::new(Node::default(), Supervisor::Gone, Turn::Due),
             }
             member.node = node.unwrap_or_default();
+            if member.is_retiring() {
+                member.order = None;
+            }
         }
         self.connect();
-        (self.command, self.signals, self.budget) = (terms.command, terms.signals, terms.budget);
+        let Terms { command, signals, budget, exit } = terms;
+        (self.command, self.signals, self.budget, self.exit) = (command, signals, budget, exit);
         self.changing = true;
         self.advance(now, &mut effects);
         effects

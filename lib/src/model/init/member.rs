@@ -1,6 +1,7 @@
 //! A service as the tree sees it, and the state of its supervisor.
 
 use super::Node;
+use super::follow::Order;
 use crate::model::service::{Phase, Service};
 use crate::model::time::{Span, Time};
 
@@ -63,6 +64,10 @@ pub struct Member {
     pub supervisor: Supervisor,
     /// As it was last seen in its record.
     pub service: Option<Service>,
+    /// How many of its restarts by hand are known.
+    pub by_hand: u32,
+    /// A restart of it that follows from another's, and is not known to have begun.
+    pub order: Option<Order>,
     /// Its supervisor was told to leave.
     pub dismissed: bool,
     /// What a change of the tree does to it.
@@ -71,8 +76,17 @@ pub struct Member {
 
 impl Member {
     /// One whose supervisor is in this state.
-    pub fn new(node: Node, supervisor: Supervisor, turn: Turn) -> Member {
-        Member { node, dependents: Vec::new(), supervisor, service: None, dismissed: false, turn }
+    pub const fn new(node: Node, supervisor: Supervisor, turn: Turn) -> Member {
+        Member {
+            node,
+            dependents: Vec::new(),
+            supervisor,
+            service: None,
+            by_hand: 0,
+            order: None,
+            dismissed: false,
+            turn,
+        }
     }
 
     /// One that is not there.

@@ -10,7 +10,7 @@ use crate::exit::{self, Exit};
 use crate::model::change::{self, Change, Fate, Side};
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Outline};
-use crate::model::init::{Event, Retirement, Terms};
+use crate::model::init::{Event, Retirement, Terms, Verdict};
 use crate::model::record::{Record, Retire, Slot};
 use crate::model::service::{self, Phase, Reason};
 use crate::model::spec::When;
@@ -185,14 +185,14 @@ impl Running {
         }
     }
 
-    /// Goes on with what was asked for, as far as that goes. The code, should the tree have ended by it.
-    pub(super) fn go_on_changing(&mut self) -> Option<u8> {
+    /// Goes on with what was asked for, as far as that goes. The verdict, should the tree have ended by it.
+    pub(super) fn go_on_changing(&mut self) -> Option<Verdict> {
         if self.tree.is_stopping() {
             self.drop_changes();
             return None;
         }
         loop {
-            let code = match self.changes.current.take() {
+            let end = match self.changes.current.take() {
                 Some(Current::Compiling { asked, output, ended: Some(exit), .. }) => self.compiled(asked, output, exit),
                 Some(Current::Compiling { asked, pid, deadline, .. }) if clock::now() >= deadline => {
                     // Once it has ended it is reaped like any orphan.
@@ -210,8 +210,8 @@ impl Running {
                     self.begin_change(asked)
                 }
             };
-            if code.is_some() {
-                return code;
+            if end.is_some() {
+                return end;
             }
         }
     }
@@ -227,7 +227,7 @@ impl Running {
         }
     }
 
-    fn begin_change(&mut self, asked: Asked) -> Option<u8> {
+    fn begin_change(&mut self, asked: Asked) -> Option<Verdict> {
         let begun = match &asked.what {
             What::Forget(name) => {
                 return match self.without(*name) {
@@ -283,7 +283,7 @@ impl Running {
     }
 
     /// The child has ended: with a plan, or with what is wrong.
-    fn compiled(&mut self, asked: Asked, output: OwnedFd, exit: Exit) -> Option<u8> {
+    fn compiled(&mut self, asked: Asked, output: OwnedFd, exit: Exit) -> Option<Verdict> {
         let read = memfd::read_all(&output).map_err(|errno| Refused::system("read the new plan", errno));
         let refused = match (exit, read) {
             (Exit::Code(exit::OK), Ok(plan)) => return self.change(asked, plan),
@@ -355,7 +355,7 @@ impl Running {
     }
 
     /// From the plan that holds to this one.
-    fn change(&mut self, asked: Asked, plan: Vec<u8>) -> Option<u8> {
+    fn change(&mut self, asked: Asked, plan: Vec<u8>) -> Option<Verdict> {
         match self.prepare(&asked, &plan) {
             Ok(None) => None,
             Ok(Some((outline, change))) => self.swap(asked, plan, outline, &change),
@@ -383,14 +383,14 @@ impl Running {
     }
 
     /// From here on the tree is the new one.
-    fn swap(&mut self, asked: Asked, plan: Vec<u8>, outline: Outline, change: &Change) -> Option<u8> {
+    fn swap(&mut self, asked: Asked, plan: Vec<u8>, outline: Outline, change: &Change) -> Option<Verdict> {
         // What was not worth telling the tree matters now: whether it is wanted.
         for (index, fate) in change.fates.iter().enumerate() {
             if matches!(fate, Fate::Renew { .. })
                 && let Some(record) = self.shared.ledger.read(index)
-                && let Some(code) = self.feed(Event::Changed(index, record.service))
+                && let Some(verdict) = self.feed(Event::Changed(index, record.service))
             {
-                return Some(code);
+                return Some(verdict);
             }
         }
         if self.tree.is_stopping() {
@@ -408,7 +408,8 @@ impl Running {
         self.changes.current = Some(Current::Changing { asked, plan, text });
         self.tell_sources();
         let nodes = outline.services.into_iter().map(|member| member.map(|member| member.node)).collect();
-        let terms = Terms { command: outline.command, signals: outline.signals, budget: outline.shutdown_timeout };
+        let Outline { command, signals, shutdown_timeout: budget, exit, .. } = outline;
+        let terms = Terms { command, signals, budget, exit };
         let effects = self.tree.apply(nodes, &change.fates, terms, clock::now());
         self.carry_out(effects)
     }
@@ -422,12 +423,13 @@ impl Running {
         let _as_it_is = tree::raise_descriptor_limit(count);
         self.names.resize(count, ServiceName::CMD);
         self.forward.resize(count, Set::EMPTY);
+        self.stop_signals.resize(count, signal::TERM);
         self.pids.resize(count, None);
         self.controls.resize_with(count, || None);
         for (index, member) in outline.services.iter().enumerate() {
             let Some(member) = member else { continue };
-            if let Some(forward) = self.forward.get_mut(index) {
-                *forward = member.forward_signals;
+            if let (Some(forward), Some(stop)) = (self.forward.get_mut(index), self.stop_signals.get_mut(index)) {
+                (*forward, *stop) = (member.forward_signals, member.stop_signal);
             }
             if fates.get(index) == Some(&Fate::Add) {
                 self.make_seat(index, member.name);

@@ -5,10 +5,12 @@
 
 mod apply;
 mod compile;
+mod post_mortem;
 mod rundir;
 mod shared;
 mod terminal;
 mod tree;
+mod waiting;
 
 use crate::exit;
 use crate::model::definition::Definitions;
@@ -107,7 +109,7 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
 /// The tree of a plan without holes.
 fn plant(outline: &Outline) -> Tree {
     let nodes = outline.services.iter().flatten().map(|service| service.node.clone()).collect();
-    Tree::new(nodes, outline.command, outline.signals.clone(), outline.shutdown_timeout)
+    Tree::new(nodes, outline.command, outline.signals.clone(), outline.exit, outline.shutdown_timeout)
 }
 
 /// A service without a control FIFO lives, but can't be controlled.

@@ -3,19 +3,21 @@
 //!
 //! Must never: wait for anything but its own poll, or decide (that is `model::init`).
 
+mod words;
+
 use super::PROGRAM;
 use super::apply::Changes;
 use super::rundir::RunDir;
 use super::shared::{self, Shared};
 use crate::exit;
 use crate::model::definition::plan::Outline;
-use crate::model::init::{Effect, Event, Tree};
+use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::record::Order;
 use crate::model::service::{Phase, Service};
-use crate::model::time::Span;
+use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
-use crate::protocol::control::{self, Ack, Lines, Progress, Verb};
+use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
 use crate::protocol::status::{InitState, InitStatus};
 use crate::run::acks::Acks;
 use crate::run::place::Place;
@@ -43,6 +45,7 @@ pub struct Running {
     /// By index; where there is no service any more, that of the last one.
     pub(super) names: Vec<ServiceName>,
     pub(super) forward: Vec<Set>,
+    pub(super) stop_signals: Vec<u8>,
     pub(super) command: Option<usize>,
     supervisor: CString,
     pub(super) shared: Shared,
@@ -62,6 +65,8 @@ pub struct Running {
     pub(super) pids: Vec<Option<u32>>,
     boot: u64,
     seq: u64,
+    /// When it began to live.
+    began: Time,
 }
 
 /// Makes room for three descriptors a service. Returns the limit as it was, which services get, also where it is raised
@@ -99,6 +104,7 @@ impl Running {
         Ok(Running {
             names: outline.services.iter().flatten().map(|service| service.name).collect(),
             forward: outline.services.iter().flatten().map(|service| service.forward_signals).collect(),
+            stop_signals: outline.services.iter().flatten().map(|service| service.stop_signal).collect(),
             command: outline.command,
             pids: vec![None; outline.services.len()],
             tree,
@@ -116,6 +122,7 @@ impl Running {
             supervisors: HashMap::new(),
             boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
             seq: 0,
+            began: clock::now(),
         })
     }
 
@@ -125,9 +132,10 @@ impl Running {
         let mut end = self.feed(Event::Timer);
         self.tell_sources();
         loop {
-            if let Some(code) = end {
+            if let Some(verdict) = end {
                 self.publish();
-                return code;
+                self.tell_why(&verdict);
+                return verdict.code;
             }
             self.wait();
             end = self.take_all();
@@ -150,7 +158,7 @@ impl Running {
     }
 
     /// Everything that has happened, until the tree has ended.
-    fn take_all(&mut self) -> Option<u8> {
+    fn take_all(&mut self) -> Option<Verdict> {
         let mut events = VecDeque::new();
         self.take_signals(&mut events);
         self.take_reports(&mut events);
@@ -190,9 +198,7 @@ impl Running {
                     if let Some(slot) = self.pids.get_mut(index) {
                         *slot = None;
                     }
-                    if let Some(record) = self.shared.ledger.read(index) {
-                        events.push_back(Event::Changed(index, record.service));
-                    }
+                    self.look(index, events);
                     let clean = exit == exit::Exit::Code(0);
                     if !clean {
                         self.say(format_args!("zei-supervise {} ended by {exit}; replacing it", self.name(index)));
@@ -214,10 +220,17 @@ impl Running {
         // A full buffer may mean that the pipe was full, and reports are missing.
         let all = (length == buffer.len()).then_some(0..self.names.len());
         for index in indices.chain(all.into_iter().flatten()) {
+            self.look(index, events);
+            self.tell_dependents(index);
+        }
+    }
+
+    /// Those that follow it first: what a restart of it means for them depends on how they stand now.
+    fn look(&self, index: usize, events: &mut VecDeque<Event>) {
+        for index in self.tree.followers(index).chain([index]) {
             if let Some(record) = self.shared.ledger.read(index) {
                 events.push_back(Event::Changed(index, record.service));
             }
-            self.tell_dependents(index);
         }
     }
 
@@ -267,8 +280,8 @@ impl Running {
         }
     }
 
-    /// One event and all that follows from it. Returns the code once the tree has ended.
-    pub(super) fn feed(&mut self, event: Event) -> Option<u8> {
+    /// One event and all that follows from it. Returns the verdict once the tree has ended.
+    pub(super) fn feed(&mut self, event: Event) -> Option<Verdict> {
         let before = (self.tree.is_booting(), self.tree.is_stopping());
         let effects = self.tree.step(event, clock::now());
         if before != (self.tree.is_booting(), self.tree.is_stopping()) {
@@ -277,12 +290,12 @@ impl Running {
         self.carry_out(effects)
     }
 
-    /// What the tree wants, and all that follows from it. Returns the code once the tree has ended.
-    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) -> Option<u8> {
+    /// What the tree wants, and all that follows from it. Returns the verdict once the tree has ended.
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Verdict> {
         let mut events = VecDeque::new();
         for effect in effects {
-            if let Effect::End(code) = effect {
-                return Some(code);
+            if let Effect::End(verdict) = effect {
+                return Some(verdict);
             }
             events.extend(self.perform(effect));
         }
@@ -293,6 +306,7 @@ impl Running {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Start(index) => return self.start(index),
+            Effect::Restart { index, number } => return self.restart(index, number),
             Effect::Order(shutdown) => {
                 if let Err(errno) = self.shared.ledger.give(Order { shutdown: Some(shutdown) }) {
                     self.say(format_args!("cannot give the order to stop: {}", errno.desc()));
@@ -315,15 +329,14 @@ impl Running {
                     self.forward(index, number);
                 }
             }
+            Effect::Reload => self.reload(),
             Effect::KillAll => {
                 let _none_left = process::kill_children();
                 return (process::look() == Children::None).then_some(Event::Empty);
             }
             Effect::Ready => self.notify_ready(),
             Effect::Waiting(indices, span) => self.tell_waiting(&indices, span),
-            Effect::Overdue(indices) => {
-                self.say(format_args!("the time is up; killing {}", self.list(&indices)));
-            }
+            Effect::Overdue(indices) => self.tell_overdue(&indices),
             Effect::Retire(index, then) => self.retire(index, then),
             Effect::Renew(index, want) => self.renew(index, want),
             Effect::Remove(index) => self.remove(index),
@@ -384,6 +397,21 @@ impl Running {
         }
     }
 
+    /// By its control FIFO, so that the line outlives a supervisor; the token makes sure that it is followed once,
+    /// however often it is told. What does not fit in now is told again.
+    fn restart(&self, index: usize, number: u32) -> Option<Event> {
+        let Some(control) = self.controls.get(index).and_then(Option::as_ref) else {
+            let name = self.name(index);
+            self.say(format_args!("{name} has no control FIFO and is not restarted along with what it depends on"));
+            return Some(Event::NotRestarted(index));
+        };
+        let token = text::format(format_args!("zeifollows{number:010}"));
+        // What somebody left there without a newline does not become a part of it.
+        let line = format!("\n{}", Request { token: Some(token), verb: Verb::Restart, argument: "" });
+        let _full = nix::unistd::write(control, line.as_bytes());
+        None
+    }
+
     /// Only to a process that is the program already, and never to a later one of the same pid.
     fn forward(&self, index: usize, number: u8) {
         let running = |service: Service| matches!(service.phase, Phase::Starting { .. } | Phase::Running);
@@ -395,39 +423,6 @@ impl Running {
 
     pub(super) fn name(&self, index: usize) -> ServiceName {
         self.names.get(index).copied().unwrap_or(ServiceName::CMD)
-    }
-
-    fn list(&self, indices: &[usize]) -> String {
-        const MOST: usize = 10;
-        let names: Vec<String> = indices.iter().take(MOST).map(|index| self.name(*index).to_string()).collect();
-        let more = indices.len().saturating_sub(MOST);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{}{more}", names.join(", "))
-    }
-
-    fn tell_waiting(&self, indices: &[usize], span: Span) {
-        if !indices.is_empty() {
-            self.say(format_args!("waiting for {} to stop ({} s)", self.list(indices), span.0 / 1000));
-        }
-    }
-
-    /// To an outer service manager that wants to know (sd_notify(3)).
-    fn notify_ready(&self) {
-        use std::os::unix::ffi::OsStrExt as _;
-        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-        let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
-        let _not_wanted_any_more = socket.set_nonblocking(true);
-        let sent = match path.as_bytes().strip_prefix(b"@") {
-            Some(name) => {
-                use std::os::linux::net::SocketAddrExt as _;
-                std::os::unix::net::SocketAddr::from_abstract_name(name)
-                    .and_then(|address| socket.send_to_addr(b"READY=1", &address))
-            }
-            None => socket.send_to(b"READY=1", &path),
-        };
-        if let Err(error) = sent {
-            self.say(format_args!("cannot tell NOTIFY_SOCKET {path:?} that all is up: {error}"));
-        }
     }
 
     pub(super) fn publish(&mut self) {

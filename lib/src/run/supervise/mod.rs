@@ -14,7 +14,7 @@ use crate::model::record::{Record, Retire};
 use crate::model::service::{self, Action, Ending, Event, Phase, Service, Shutdown};
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
-use crate::protocol::status::State;
+use crate::protocol::status::{Health, State};
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
@@ -47,7 +47,7 @@ struct Supervisor<'a> {
     lines: Lines,
     commands: Commands,
     /// What zei-init was last told.
-    standing: Standing,
+    news: News,
     /// zei-init's pid.
     init: nix::unistd::Pid,
     /// It starts without its dependencies, as somebody has asked for.
@@ -61,7 +61,10 @@ struct Supervisor<'a> {
     leaving: bool,
 }
 
-/// What zei-init has to know about a service; it is told when this changes.
+/// What zei-init has to know about a service; it is told when this changes: how it stands, whether it is unhealthy,
+/// how often it was restarted by hand.
+type News = (Standing, bool, u32);
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Standing {
     Coming,
@@ -133,7 +136,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
-        standing: Standing::Coming,
+        news: (Standing::Coming, false, 0),
         init: nix::unistd::getppid(),
         alone: false,
         asked: Vec::new(),
@@ -413,9 +416,10 @@ impl Supervisor<'_> {
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
         }
-        let standing = Standing::of(&self.service);
-        if standing != self.standing {
-            self.standing = standing;
+        let service = &self.service;
+        let news = (Standing::of(service), service.health == Health::Unhealthy, service.by_hand);
+        if news != self.news {
+            self.news = news;
             if let (Some(report), Ok(index)) = (&self.report, u32::try_from(self.index)) {
                 // A full pipe: zei-init has enough to wake it, and then looks at everyone.
                 let _full = nix::unistd::write(report, &index.to_le_bytes());

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
-use zei::config::{Id, KEYS};
+use zei::config::{Id, KEYS, MAPS};
 use zei::model::spec::{SignalMap, SignalUse};
 use zei::protocol::control::VERBS;
 use zei::{exit, signal};
@@ -294,6 +294,42 @@ fn every_configuration_key_is_in_the_readme_and_in_the_commented_example() {
 }
 
 #[test]
+fn every_word_of_every_map_is_in_a_table_of_the_readme_and_in_the_commented_example() {
+    let (readme, example) = (read("README.md"), read("skel/etc/zei/zei.yaml"));
+    let tables = tables(&readme);
+    let mut problems = Vec::new();
+    for map in MAPS {
+        let words: Vec<&str> = map.words.iter().map(|word| word.name).collect();
+        let place = format!("{:?} {:?}", map.owners, map.path);
+        let known = match words.as_slice() {
+            // As in `{fd: N}`: that needs no table.
+            [only] => readme.contains(&format!("`{{{only}: ")),
+            _ => tables.iter().any(|table| *table == words),
+        };
+        if !known {
+            problems.push(format!("README.md has no table with exactly {words:?}, the words of {place}"));
+        }
+        let shown = |word: &&str| example.contains(&format!("{word}: "));
+        let missing = words.into_iter().filter(|word| !shown(word));
+        problems.extend(missing.map(|word| format!("skel/etc/zei/zei.yaml does not show {word} of {place}")));
+    }
+    none(problems);
+}
+
+/// The words between backquotes at the beginning of each row, by table.
+fn tables(text: &str) -> Vec<Vec<&str>> {
+    let mut tables = vec![Vec::new()];
+    for line in text.lines() {
+        match line.strip_prefix("| `").and_then(|row| row.split('`').next()) {
+            Some(word) => tables.last_mut().unwrap().push(word),
+            None if line.starts_with('|') => {}
+            None => tables.push(Vec::new()),
+        }
+    }
+    tables
+}
+
+#[test]
 fn every_verb_is_documented() {
     let (client, supervisor, init) = (page("zei-ctl"), page("zei-supervise"), page("zei-init"));
     let mut problems = Vec::new();
@@ -361,7 +397,7 @@ fn every_signal_that_zei_acts_on_is_documented() {
         .filter(|name| words(&init, name).next().is_none() && words(&init, &format!("SIG{name}")).next().is_none())
         .map(|name| format!("zei-init.1.md has no {name}"))
         .collect();
-    for word in ["shutdown", "forward", "ignore"] {
+    for word in ["shutdown", "reload", "forward", "ignore"] {
         if !names(&init, word) {
             problems.push(format!("zei-init.1.md has no `{word}`"));
         }

@@ -12,9 +12,10 @@
 //! ```
 //!
 //! TOKEN is `-` where no answer is wanted, or 8 to 32 of `[A-Za-z0-9]`, freely chosen by the
-//! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`,
-//! `stop`, `restart`, `signal SIG`; of zei-init: `shutdown`, `apply`, `apply dry-run`, `add NAME`, `add PATH`
-//! (absolute; blanks in it belong to it), `forget NAME`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
+//! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`, `once`,
+//! `stop`, `restart`, `reload`, `signal SIG`; of zei-init: `shutdown`, `apply`, `apply dry-run`, `add NAME`,
+//! `add PATH` (absolute; blanks in it belong to it), `forget NAME`. A line that is empty or blank means
+//! nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
 //! else left there without one does not become part of its own line.
 //!
 //! # Answers
@@ -61,10 +62,14 @@ pub enum Verb {
     Start,
     /// The service is wanted; what it depends on must be asked for separately.
     StartAlone,
+    /// The service and what it depends on shall run until it ends by itself, which no policy follows.
+    Once,
     /// The service is not wanted.
     Stop,
     /// The service is wanted, by a new process.
     Restart,
+    /// The service is told to read its configuration again.
+    Reload,
     /// This signal goes to the main process.
     Signal(u8),
     /// The container ends.
@@ -85,7 +90,8 @@ impl Verb {
     pub const fn is_of_init(self) -> bool {
         match self {
             Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => true,
-            Verb::Start | Verb::StartAlone | Verb::Stop | Verb::Restart | Verb::Signal(_) => false,
+            Verb::Start | Verb::StartAlone | Verb::Once | Verb::Stop | Verb::Restart | Verb::Reload => false,
+            Verb::Signal(_) => false,
         }
     }
 }
@@ -93,8 +99,10 @@ impl Verb {
 /// The words of all verbs, with what they do; documentation is checked against it.
 pub const VERBS: &[(&str, &str)] = &[
     ("start", "the service and what it depends on are wanted; `start nodeps`: the service alone"),
+    ("once", "the service and what it depends on are started; its end is not followed by a restart"),
     ("stop", "the service is not wanted until the next start or restart"),
     ("restart", "the service is wanted, by a new process"),
+    ("reload", "the service reads its configuration again, by the signal or command of its `reload` key"),
     ("signal", "sends the signal named by the argument to the main process"),
     ("shutdown", "ends the container (zei-init's own control FIFO only, as those that follow)"),
     ("apply", "reads the configuration again and changes the tree to it; `apply dry-run`: only tells what differs"),
@@ -134,7 +142,9 @@ impl fmt::Display for Reject {
             Reject::TooLong => "a line has at most 512 bytes",
             Reject::NotText => "a line is text",
             Reject::Token => "a line begins with '-' or a token of 8 to 32 letters and digits",
-            Reject::Verb => "the verbs are start, stop, restart, signal; of zei-init shutdown, apply, add, forget",
+            Reject::Verb => {
+                "the verbs are start, once, stop, restart, reload, signal; of zei-init shutdown, apply, add, forget"
+            }
             Reject::Argument => "that verb takes another argument",
         })
     }
@@ -176,8 +186,10 @@ fn parse_verb(text: &str) -> Result<(Verb, &str), Reject> {
     let verb = match (verb, argument) {
         ("start", "") => Verb::Start,
         ("start", "nodeps") => Verb::StartAlone,
+        ("once", "") => Verb::Once,
         ("stop", "") => Verb::Stop,
         ("restart", "") => Verb::Restart,
+        ("reload", "") => Verb::Reload,
         ("signal", name) => Verb::Signal(signal::parse(name).ok_or(Reject::Argument)?),
         ("shutdown", "") => Verb::Shutdown,
         ("apply", "") => Verb::Apply { dry_run: false },
@@ -195,8 +207,10 @@ impl fmt::Display for Verb {
         match self {
             Verb::Start => f.write_str("start"),
             Verb::StartAlone => f.write_str("start nodeps"),
+            Verb::Once => f.write_str("once"),
             Verb::Stop => f.write_str("stop"),
             Verb::Restart => f.write_str("restart"),
+            Verb::Reload => f.write_str("reload"),
             Verb::Signal(number) => write!(f, "signal {}", signal::Name(*number)),
             Verb::Shutdown => f.write_str("shutdown"),
             Verb::Apply { dry_run: false } => f.write_str("apply"),
@@ -351,7 +365,9 @@ mod tests {
         assert_eq!(parse(b"- restart"), Ok(Request { token: None, verb: Verb::Restart, argument: "" }));
         assert_eq!(parse(b"abcdEF12 start"), with(Verb::Start));
         assert_eq!(parse(b"abcdEF12  start nodeps"), with(Verb::StartAlone));
+        assert_eq!(parse(b"abcdEF12 once"), with(Verb::Once));
         assert_eq!(parse(b"abcdEF12 stop"), with(Verb::Stop));
+        assert_eq!(parse(b"abcdEF12 reload"), with(Verb::Reload));
         assert_eq!(parse(b"abcdEF12 signal hup"), with(Verb::Signal(1)));
         assert_eq!(parse(b"abcdEF12 shutdown"), with(Verb::Shutdown));
         assert_eq!(parse(b"abcdEF12 apply"), with(Verb::Apply { dry_run: false }));
@@ -378,6 +394,7 @@ mod tests {
             (b"-", Reject::Verb),
             (b"- fly", Reject::Verb),
             (b"- stop now", Reject::Argument),
+            (b"- reload now", Reject::Argument),
             (b"- apply now", Reject::Argument),
             (b"- add", Reject::Argument),
             (b"- forget ", Reject::Argument),
@@ -408,8 +425,10 @@ mod tests {
         prop_oneof![
             Just(Verb::Start),
             Just(Verb::StartAlone),
+            Just(Verb::Once),
             Just(Verb::Stop),
             Just(Verb::Restart),
+            Just(Verb::Reload),
             (1u8..=64).prop_map(Verb::Signal),
             Just(Verb::Shutdown),
             any::<bool>().prop_map(|dry_run| Verb::Apply { dry_run }),

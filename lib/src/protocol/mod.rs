@@ -2,5 +2,6 @@
 
 pub mod changes;
 pub mod control;
+pub mod notify;
 pub mod sources;
 pub mod status;

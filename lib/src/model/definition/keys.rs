@@ -18,6 +18,7 @@ const KEYS: &[(&str, &str)] = &[
     ("ready_by", "ready"),
     ("told", "ready"),
     ("asked", "ready"),
+    ("voice", "ready"),
     ("ready_timeout", "ready"),
     ("watchdog", "ready"),
     ("health", "healthcheck"),

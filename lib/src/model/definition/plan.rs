@@ -9,7 +9,9 @@
 use super::{Definitions, Section, put, to_u32};
 use crate::model::init::Node;
 use crate::model::order;
-use crate::model::spec::{Config, Dependency, ExitRule, OnEnd, OnUnhealthy, ServiceSpec, SignalMap, SignalUse, When};
+use crate::model::spec::{
+    Config, Dependency, ExitRule, OnEnd, OnUnhealthy, ReadyTest, ServiceSpec, SignalMap, SignalUse, When,
+};
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::protocol::sources::{self, Source};
@@ -235,6 +237,11 @@ fn encode_node(spec: &ServiceSpec, places: &[usize]) -> Vec<u8> {
     if spec.policy.health.is_some_and(|health| health.on_unhealthy == OnUnhealthy::Shutdown) {
         set("on_unhealthy", "1");
     }
+    match voice_of(spec) {
+        None => {}
+        Some(Voice::Pipe) => set("voice", "pipe"),
+        Some(Voice::Socket) => set("voice", "socket"),
+    }
     if let Some(identity) = &spec.identity {
         set("uid", &identity.uid.to_string());
     }
@@ -245,6 +252,23 @@ fn encode_node(spec: &ServiceSpec, places: &[usize]) -> Vec<u8> {
     }
     put(&mut node, "origin", spec.origin.file.as_os_str().as_bytes());
     node
+}
+
+/// Through what a service tells that it is ready: zei-init makes it, and it outlives supervisors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Voice {
+    /// A pipe, into which it or zei-log writes a newline.
+    Pipe,
+    /// The socket of sd_notify(3).
+    Socket,
+}
+
+fn voice_of(spec: &ServiceSpec) -> Option<Voice> {
+    match &spec.ready {
+        Some(ReadyTest::NotifyFd(_) | ReadyTest::Log(_)) => Some(Voice::Pipe),
+        Some(ReadyTest::NotifySystemd) => Some(Voice::Socket),
+        Some(ReadyTest::Job(_)) | None => spec.policy.watchdog.map(|_| Voice::Socket),
+    }
 }
 
 fn put_edge(node: &mut Vec<u8>, edge: &Dependency, place: usize) {
@@ -318,6 +342,8 @@ pub struct Member {
     pub forward_signals: Set,
     /// The signal that asks it to end.
     pub stop_signal: u8,
+    /// Through what it tells that it is ready.
+    pub voice: Option<Voice>,
     /// Whom it runs as; `None`: as zei-init.
     pub uid: Option<u32>,
     /// It says itself that it starts with the container.
@@ -390,9 +416,15 @@ impl<'a> Definitions<'a> {
             },
             stop_signal: own.number("stop_signal")?,
             forward_signals: Set(own.number("forward_signals")?),
+            voice: own.text("voice").map(|word| if word == "pipe" { Voice::Pipe } else { Voice::Socket }),
             uid: own.number("uid"),
             autostart: own.one("autostart").is_some(),
         }))
+    }
+
+    /// Through what service `index` tells that it is ready.
+    pub fn voice(self, index: usize) -> Option<Voice> {
+        self.member(index)??.voice
     }
 
     fn paths(self, key: &'static str) -> Vec<PathBuf> {

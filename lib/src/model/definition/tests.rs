@@ -127,7 +127,7 @@ prop_compose! {
                 .prop_map(|(interval, timeout)| Ready::Asked { interval: Span(interval), timeout: Span(timeout) })
         ]),
         health in proptest::option::of((any::<[u64; 4]>(), any::<u32>(), proptest::sample::select(vec![
-            OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Shutdown
+            OnUnhealthy::None, OnUnhealthy::Restart
         ]))),
         hooks in (any_hook(), any_hook(), any_hook()),
         spans in any::<[u64; 3]>(),

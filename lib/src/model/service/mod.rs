@@ -17,7 +17,7 @@ pub use beside::plan_after;
 pub use condition::{Standing, judge};
 pub use outcome::{Goal, Outcome, joins_a_start, outcome};
 pub use step::step;
-pub use successor::{left_behind, renewed, take_over};
+pub use successor::{left_behind, may_have_left, renewed, take_over};
 
 use crate::exit::Exit;
 use crate::model::spec::{Policy, Timer};
@@ -31,7 +31,7 @@ const SCARCITY: Span = Span::seconds(1);
 const KILL_GRACE: Span = Span::seconds(10);
 
 /// A hook or a reload without a time-out of its own has so long.
-const HOOK_TIMEOUT: Span = Span::seconds(10);
+pub const HOOK_TIMEOUT: Span = Span::seconds(10);
 
 /// What works out the next slot of a schedule has so long, and so long later it is tried again where it failed.
 const PLAN_TIMEOUT: Span = Span::seconds(10);
@@ -330,6 +330,7 @@ stages! {
     Group = 11, "switch to the group";
     User = 12, "switch to the user";
     Limits = 14, "set a resource limit";
+    Descriptor = 15, "pass the readiness descriptor";
     Execute = 13, "execute the program";
 }
 

@@ -17,6 +17,28 @@ pub const fn left_behind(service: &Service, child: u32) -> Option<Process> {
     }
 }
 
+/// Whether anything of a service may run, however its supervisor ended. Whoever is at rest has been seen to leave nothing.
+pub const fn may_have_left(service: &Service) -> bool {
+    match service.phase {
+        Phase::Preparing
+        | Phase::Spawning
+        | Phase::Starting { .. }
+        | Phase::Running
+        | Phase::Stopping { .. }
+        | Phase::Planning
+        | Phase::Failed(Reason::Stray) => true,
+        Phase::Waiting
+        | Phase::RestartPending { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)) => {
+            !matches!(service.beside, Beside::Nothing)
+        }
+    }
+}
+
 /// The state in which a service begins anew with another definition, once its supervisor has stopped it and left. What
 /// others count by goes on.
 pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service {

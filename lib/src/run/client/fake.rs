@@ -6,7 +6,7 @@ use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{Ack, Lines, Progress, RECORD, Token, Verb, parse};
-use crate::protocol::status::{State, Status};
+use crate::protocol::status::{Health, State, Status};
 use crate::sys::event::ring;
 use crate::sys::lock;
 use crate::text::Text;
@@ -37,6 +37,9 @@ pub(crate) fn status(name: &str) -> Status {
         next: None,
         deadline: None,
         run: 1,
+        ready: true,
+        health: Health::None,
+        text: Text::new(),
     }
 }
 

@@ -5,11 +5,11 @@
 
 use super::compile::{ADD, APPLY, COMPILE};
 use super::tree::Running;
-use super::{terminal, tree};
+use super::{shared, terminal, tree};
 use crate::exit::{self, Exit};
 use crate::model::change::{self, Change, Fate, Side};
 use crate::model::definition::Definitions;
-use crate::model::definition::plan::{self, Outline};
+use crate::model::definition::plan::{self, Outline, Voice};
 use crate::model::init::{Event, Retirement, Terms, Verdict};
 use crate::model::record::{Record, Retire, Slot};
 use crate::model::service::{self, Phase, Reason};
@@ -22,7 +22,7 @@ use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
 use crate::protocol::sources;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Strings};
-use crate::sys::spawn::{self, Session, Spawn, Stream};
+use crate::sys::spawn::{self, Spawn, Stream};
 use crate::sys::{clock, memfd, process};
 use crate::text::{self, Text};
 use core::ffi::CStr;
@@ -121,7 +121,14 @@ impl Running {
                     return self.refuse(token, exit::NO_SUCH_SERVICE, text::format(format_args!("{error}")));
                 }
             },
-            Verb::Shutdown | Verb::Start | Verb::StartAlone | Verb::Stop | Verb::Restart | Verb::Signal(_) => return,
+            Verb::Shutdown
+            | Verb::Start
+            | Verb::StartAlone
+            | Verb::Once
+            | Verb::Stop
+            | Verb::Restart
+            | Verb::Reload
+            | Verb::Signal(_) => return,
         };
         if self.changes.waiting.len() >= MOST {
             return self.refuse(token, exit::SYSTEM, Text::from("too many changes at once"));
@@ -258,22 +265,10 @@ impl Running {
         let word = CString::new(COMPILE).unwrap_or_default();
         let arguments = [c"/proc/self/exe", &word, &verb, argument];
         let spawned = spawn::spawn(&Spawn {
-            arguments: Strings::collect(arguments.into_iter()),
-            environment: Strings::collect(raw::environment()),
-            record: None,
-            session: Session::Same,
             streams: [Stream::Of(self.shared.plan()), Stream::Of(output.as_fd()), Stream::Same],
-            descriptors_below: None,
             defaults: self.defaults,
-            ignored: Set::EMPTY,
-            blocked: Set::EMPTY,
-            mark: None,
-            nofile: None,
             death_signal: Some(signal::KILL),
-            umask: None,
-            directory: None,
-            ids: None,
-            groups: &[],
+            ..Spawn::new(Strings::collect(arguments.into_iter()), Strings::collect(raw::environment()))
         });
         let pid = spawned.map_err(|failure| {
             let what = format!("read the configuration: {}", failure.stage.text());
@@ -426,6 +421,7 @@ impl Running {
         self.stop_signals.resize(count, signal::TERM);
         self.pids.resize(count, None);
         self.controls.resize_with(count, || None);
+        self.voices.resize_with(count, || None);
         for (index, member) in outline.services.iter().enumerate() {
             let Some(member) = member else { continue };
             if let (Some(forward), Some(stop)) = (self.forward.get_mut(index), self.stop_signals.get_mut(index)) {
@@ -433,6 +429,7 @@ impl Running {
             }
             if fates.get(index) == Some(&Fate::Add) {
                 self.make_seat(index, member.name);
+                self.give_voice(index, member.name, member.voice);
             }
         }
         self.shared.replace(stored);
@@ -450,6 +447,14 @@ impl Running {
         self.note(index, self.shared.ledger.clear(index).and_then(|()| self.shared.ledger.mark(index, Slot::of(name))));
     }
 
+    /// The new one takes the name of the old one, which must be gone by then.
+    fn give_voice(&mut self, index: usize, name: ServiceName, voice: Option<Voice>) {
+        if let Some(slot) = self.voices.get_mut(index) {
+            *slot = None;
+            *slot = voice.and_then(|voice| shared::voice(name, voice, self.seed));
+        }
+    }
+
     /// Orders a supervisor to leave.
     pub(super) fn retire(&self, index: usize, then: Retirement) {
         let retire = match then {
@@ -464,18 +469,19 @@ impl Running {
     }
 
     /// Records that a service begins anew.
-    pub(super) fn renew(&self, index: usize, want: bool) {
+    pub(super) fn renew(&mut self, index: usize, want: bool) {
         let plan = match &self.changes.current {
             Some(Current::Changing { plan, .. }) => plan.as_slice(),
             _ => &[],
         };
+        let (definition, voice) = (Definitions(plan).service(index), Definitions(plan).voice(index));
         let ledger = &self.shared.ledger;
-        let definition = Definitions(plan).service(index);
         if let (Some(record), Some(definition)) = (ledger.read(index), definition) {
             let service = service::renewed(&record.service, want, clock::now(), &definition.policy);
             self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: 0 }));
         }
         self.note(index, ledger.mark(index, Slot::of(self.name(index))));
+        self.give_voice(index, self.name(index), voice);
     }
 
     /// Leaves nothing of a service that is gone.
@@ -484,8 +490,8 @@ impl Running {
         if let Some(forward) = self.forward.get_mut(index) {
             *forward = Set::EMPTY;
         }
-        if let Some(control) = self.controls.get_mut(index) {
-            *control = None;
+        if let (Some(control), Some(voice)) = (self.controls.get_mut(index), self.voices.get_mut(index)) {
+            (*control, *voice) = (None, None);
         }
         if let Some(Err(errno)) = self.run_dir.as_ref().map(|run_dir| run_dir.remove_service(self.name(index))) {
             self.say(format_args!("cannot remove the directory of {}: {}", self.name(index), errno.desc()));

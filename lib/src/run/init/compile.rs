@@ -59,20 +59,20 @@ pub fn load(given: &Given) -> Result<Option<Config>, Failure<Vec<String>>> {
         may_switch_user: geteuid().is_root(),
         command: (!given.command.is_empty()).then_some(&given.command),
     };
-    let loaded = config::load_with(&source, &given.added, &context);
-    let mut config = loaded.map_err(|problems| (exit::CONFIG, problems.iter().map(Problem::to_string).collect()))?;
-    config.iter_mut().for_each(make_absolute);
-    Ok(config)
+    let loaded = config::load_all(&source, &given.added, &context);
+    let loaded = loaded.map_err(|problems| (exit::CONFIG, problems.iter().map(Problem::to_string).collect()))?;
+    Ok(loaded.map(|loaded| make_absolute(loaded.config)))
 }
 
 /// Paths are compared, and told to others, who may stand elsewhere.
-fn make_absolute(config: &mut Config) {
+fn make_absolute(mut config: Config) -> Config {
     let origins = config.services.iter_mut().map(|service| &mut service.origin.file);
     for path in origins.chain(config.sources.iter_mut().map(|source| &mut source.path)) {
         if let Ok(whole) = absolute(&*path) {
             *path = whole;
         }
     }
+    config
 }
 
 /// What services see of the container's environment.

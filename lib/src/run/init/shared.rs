@@ -1,10 +1,16 @@
 //! What zei-init shares with its supervisors: the plan, run records, the report pipe.
 
+use super::PROGRAM;
 use crate::model::definition::Definitions;
+use crate::model::definition::plan::Voice;
+use crate::model::kills::Kills;
 use crate::model::record::Slot;
+use crate::model::time::Time;
 use crate::name::ServiceName;
+use crate::run::report::report;
 use crate::sys::ledger::{self, Ledger};
-use crate::sys::{memfd, raw};
+use crate::sys::pipe::Readiness;
+use crate::sys::{memfd, notify, oom, raw};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -40,11 +46,18 @@ pub fn share(plan: &[u8], services: Option<OwnedFd>) -> Result<Shared, (&'static
     let (reports, report) = pipe.map_err(|errno| ("make a pipe", errno))?;
     let publish =
         |descriptor, number| raw::publish(descriptor, number).map_err(|errno| ("duplicate a descriptor", errno));
+    let ledger = Ledger::over(publish(records, ledger::LEDGER)?);
+    // What others were killed for want of memory before is nothing to this tree.
+    if let Some(seen) = oom::counter().and_then(|counter| oom::kills(&counter)) {
+        ledger
+            .note_kills(Kills { seen, before: seen, at: Time(0) })
+            .map_err(|errno| ("write to the run records", errno))?;
+    }
     let shared = Shared {
         plan: stored,
         former: None,
         _definitions: publish(copy, ledger::DEFINITIONS)?,
-        ledger: Ledger::over(publish(records, ledger::LEDGER)?),
+        ledger,
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
         reports,
@@ -57,6 +70,19 @@ pub fn share(plan: &[u8], services: Option<OwnedFd>) -> Result<Shared, (&'static
     };
     tags().map_err(|errno| ("make room for the run records", errno))?;
     Ok(shared)
+}
+
+/// What a service tells through that it is ready. A service whose own can't be made runs, but can't tell. `boot`: a
+/// random number of this start of zei-init.
+pub fn voice(name: ServiceName, voice: Voice, boot: u64) -> Option<OwnedFd> {
+    let (what, made) = match voice {
+        Voice::Pipe => ("readiness pipe", Readiness::make()),
+        Voice::Socket => ("notify socket", notify::make(boot, name)),
+    };
+    made.map_err(|errno| {
+        report(PROGRAM, format!("cannot make the {what} of {name}: {}; it can't tell that it is ready", errno.desc()));
+    })
+    .ok()
 }
 
 impl Shared {

@@ -10,7 +10,7 @@ use super::apply::Changes;
 use super::rundir::RunDir;
 use super::shared::{self, Shared};
 use crate::exit;
-use crate::model::definition::plan::Outline;
+use crate::model::definition::plan::{Member, Outline};
 use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::record::Order;
 use crate::model::service::{Phase, Service};
@@ -36,6 +36,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// A tree that runs.
@@ -54,6 +55,10 @@ pub struct Running {
     pub(super) acks: Acks,
     lines: Lines,
     pub(super) controls: Vec<Option<OwnedFd>>,
+    /// Through what services tell that they are ready.
+    pub(super) voices: Vec<Option<OwnedFd>>,
+    /// A random number of this start, for the names of those.
+    pub(super) seed: u64,
     pub(super) changes: Changes,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
@@ -67,6 +72,8 @@ pub struct Running {
     seq: u64,
     /// When it began to live.
     began: Time,
+    /// What was last told, and since when that is so.
+    state: (InitState, Time),
 }
 
 /// Makes room for three descriptors a service. Returns the limit as it was, which services get, also where it is raised
@@ -101,6 +108,9 @@ impl Running {
             });
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
+        // std seeds each with random bytes of the kernel's.
+        let seed = RandomState::new().build_hasher().finish();
+        let voice = |service: &Member, seed| shared::voice(service.name, service.voice?, seed);
         Ok(Running {
             names: outline.services.iter().flatten().map(|service| service.name).collect(),
             forward: outline.services.iter().flatten().map(|service| service.forward_signals).collect(),
@@ -115,6 +125,8 @@ impl Running {
             acks: Acks::default(),
             lines: Lines::default(),
             controls,
+            voices: outline.services.iter().flatten().map(|service| voice(service, seed)).collect(),
+            seed,
             changes: Changes::default(),
             null: null.map_err(|errno| ("open /dev/null", errno))?,
             signals,
@@ -123,6 +135,7 @@ impl Running {
             boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
             seq: 0,
             began: clock::now(),
+            state: (InitState::Booting, clock::now()),
         })
     }
 
@@ -358,12 +371,19 @@ impl Running {
         if let Err(errno) = passed.and_then(|()| self.shared.pass(self.tree.is_retiring(index))) {
             self.say(format_args!("cannot pass {name} its descriptors: {}", errno.desc()));
         }
+        // Most have none of these, and find nothing at its number.
+        let voice = self.voices.get(index).and_then(Option::as_ref);
+        if let Some(Err(errno)) = voice.map(|voice| raw::duplicate(voice.as_raw_fd(), ledger::NOTIFY)) {
+            self.say(format_args!("cannot pass {name} what it tells through that it is ready: {}", errno.desc()));
+        }
+        let has_voice = voice.is_some();
         let made = spawn::spawn(&Spawn {
             arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
             environment: Strings::collect(core::iter::empty()),
             record: None,
             session: Session::Same,
             streams: [stdin, Stream::Same, Stream::Same],
+            passed: None,
             descriptors_below: Some(ledger::END),
             defaults: self.defaults,
             ignored: Set::EMPTY,
@@ -378,6 +398,9 @@ impl Running {
             ids: None,
             groups: &[],
         });
+        if has_voice {
+            let _the_next_one_replaces_it = raw::occupy(ledger::NOTIFY..=ledger::NOTIFY);
+        }
         match made {
             Ok(pid) => {
                 self.supervisors.insert(pid, index);
@@ -433,7 +456,11 @@ impl Running {
             (false, false) => InitState::Running,
         };
         let services = u32::try_from(self.tree.count()).unwrap_or(u32::MAX);
-        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services };
+        if self.state.0 != state {
+            self.state = (state, clock::now());
+        }
+        let since = self.state.1.0;
+        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since };
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
             place.ring();

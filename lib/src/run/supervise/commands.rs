@@ -5,13 +5,14 @@ use crate::exit;
 use crate::model::definition::Definition;
 use crate::model::record::{Record, Slot};
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
+use crate::model::time::Span;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::Status;
 use crate::run::acks::Acks;
 use crate::run::place::Place;
 use crate::signal;
-use crate::sys::{clock, process};
+use crate::sys::clock;
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -59,12 +60,24 @@ impl Commands {
     }
 }
 
-const fn goal(verb: Verb) -> Option<(Goal, Event)> {
+/// What a command asks for; `None`: a signal, or nothing for a service.
+const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> {
     match verb {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
+        Verb::Once => Some((Goal::Up, Event::Once)),
         Verb::Restart => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
-        Verb::Signal(_) | Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => None,
+        Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
+        Verb::Reload | Verb::Signal(_) => None,
+        Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => None,
+    }
+}
+
+/// What grows when the goal is reached, so that it is seen whether that was before or after a command.
+const fn count(goal: Goal, service: &Service) -> u32 {
+    match goal {
+        Goal::Reloaded => service.reloads,
+        Goal::Up | Goal::Fresh | Goal::Down => service.run,
     }
 }
 
@@ -113,17 +126,18 @@ impl Supervisor<'_> {
         {
             return;
         }
-        match (verb, goal(verb)) {
+        match (verb, goal(verb, &self.definition)) {
             (Verb::Signal(number), _) => self.pass_on(token, number),
             (_, Some((_, event))) => {
-                if verb == Verb::StartAlone {
-                    self.alone = true;
-                } else if event != Event::Stop {
-                    self.start_dependencies();
+                match verb {
+                    Verb::StartAlone => self.alone = true,
+                    Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
+                    Verb::Stop | Verb::Reload | Verb::Signal(_) => {}
+                    Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => {}
                 }
                 self.feed(event);
             }
-            (_, None) => {}
+            (_, None) => self.pass_on(token, self.definition.reload_signal().unwrap_or(signal::HUP)),
         }
     }
 
@@ -133,7 +147,7 @@ impl Supervisor<'_> {
         if self.commands.acks.knows(&token) {
             return false;
         }
-        let Some((goal, _)) = goal(verb) else { return true };
+        let Some((goal, _)) = goal(verb, &self.definition) else { return true };
         if self.commands.open.len() >= MOST {
             self.refuse(token, exit::SYSTEM, Text::from("too many commands at once"));
             return false;
@@ -142,7 +156,7 @@ impl Supervisor<'_> {
         let dropped = self.commands.acks.shorten(place, clock::now().0, first_open);
         self.commands.open.iter_mut().for_each(|open| open.number -= dropped);
         let merged = goal == Goal::Fresh && service::joins_a_start(&self.service);
-        let run = self.service.run;
+        let run = count(goal, &self.service);
         let progress = Progress::Accepted { verb, run, merged };
         match self.commands.acks.append(place, &Ack { token, progress, at: clock::now().0, text: Text::new() }) {
             Ok(number) => {
@@ -160,9 +174,9 @@ impl Supervisor<'_> {
     pub(super) fn finish_what_was_accepted(&mut self) {
         for (number, ack) in self.commands.acks.unfinished() {
             let Progress::Accepted { verb, run, merged } = ack.progress else { continue };
-            let Some((goal, event)) = goal(verb) else { continue };
+            let Some((goal, event)) = goal(verb, &self.definition) else { continue };
             self.commands.open.push(Open { number, token: ack.token, goal, run, merged });
-            if self.service.run == run {
+            if count(goal, &self.service) == run {
                 self.feed(event);
             }
         }
@@ -172,7 +186,7 @@ impl Supervisor<'_> {
     /// A signal is sent once or not at all, and answered at once.
     fn pass_on(&mut self, token: Option<Token>, number: u8) {
         let sent = match self.service.process {
-            Some(main) => process::signal_child(main.pid, number).map_err(|errno| (exit::SYSTEM, errno.desc())),
+            Some(_) => self.signal_main(number).map_err(|errno| (exit::SYSTEM, errno.desc())),
             None => Err((exit::NOT_TRUE, "the service has no process")),
         };
         let (Some(token), Some(place)) = (token, &self.place) else { return };
@@ -247,7 +261,9 @@ impl Supervisor<'_> {
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
             Outcome::Leaving => failed(Text::from(self.farewell())),
-            Outcome::NotReloaded => failed(Text::from("its reload command failed")),
+            Outcome::NotReloaded => {
+                failed(text::format(format_args!("its reload command failed: {}", self.jobs.words())))
+            }
             Outcome::NotRunning => failed(Text::from("it does not run")),
             Outcome::Stuck => failed(Text::from("a process of it can't be killed")),
         }
@@ -294,17 +310,17 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
     }
 }
 
-/// The status file's content.
+/// The status file's content, but for what the service and its probes say.
 pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Status {
     let (next, deadline) = match service.phase {
         Phase::RestartPending { at } | Phase::Scheduled { at } => (some_time(at), None),
+        Phase::Planned { slot } => (Some(clock::now().plus(Span(slot.saturating_sub(clock::wall()))).0), None),
         Phase::Stopping { deadline, .. } | Phase::Starting { deadline } => (None, some_time(deadline)),
         Phase::Waiting
         | Phase::Preparing
         | Phase::Spawning
         | Phase::Running
         | Phase::Planning
-        | Phase::Planned { .. }
         | Phase::Stopped
         | Phase::Completed
         | Phase::Failed(_) => (None, None),
@@ -329,5 +345,8 @@ pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Statu
         next,
         deadline,
         run: service.run,
+        ready: service.is_ready(),
+        health: service.health,
+        text: Text::new(),
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod changes;
 pub mod control;
+pub mod journal;
+pub mod needs;
 pub mod notify;
 pub mod sources;
 pub mod status;

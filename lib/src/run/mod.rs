@@ -9,6 +9,7 @@ pub mod command;
 pub mod cron;
 #[cfg(feature = "config")]
 pub mod init;
+pub mod journal;
 pub mod place;
 #[cfg(feature = "probe")]
 pub mod probe;

@@ -22,6 +22,8 @@ pub const CONTROL: RawFd = 6;
 /// In a supervisor: the directory of all services' directories.
 pub const SERVICES: RawFd = 7;
 
+/// In a supervisor: the journal of the tree.
+pub const JOURNAL: RawFd = 8;
 /// In a supervisor whose service tells when it is ready: the socket or pipe through which it does.
 pub const NOTIFY: RawFd = 9;
 

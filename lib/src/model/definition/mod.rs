@@ -239,6 +239,19 @@ impl<'a> Section<'a> {
         self.text(key)?.parse().ok()
     }
 
+    fn needs(self) -> impl Iterator<Item = Needs> + use<'a> {
+        self.all("dependency").filter_map(|text| {
+            let mut words = text.to_str().ok()?.split(' ');
+            let index = words.next()?.parse().ok()?;
+            let condition = match words.next()? {
+                "completed" => Condition::Completed,
+                "healthy" => Condition::Healthy,
+                _ => Condition::Started,
+            };
+            Some(Needs { index, name: ServiceName::parse(words.next()?).ok()?, condition })
+        })
+    }
+
     /// A value of exactly so many numbers.
     fn numbers<const N: usize>(self, key: &'static str) -> Option<[u64; N]> {
         let mut words = self.text(key)?.split(' ');
@@ -377,16 +390,7 @@ impl<'a> Definition<'a> {
 
     /// The dependencies.
     pub fn needs(&self) -> impl Iterator<Item = Needs> + use<'a> {
-        self.own.all("dependency").filter_map(|text| {
-            let mut words = text.to_str().ok()?.split(' ');
-            let index = words.next()?.parse().ok()?;
-            let condition = match words.next()? {
-                "completed" => Condition::Completed,
-                "healthy" => Condition::Healthy,
-                _ => Condition::Started,
-            };
-            Some(Needs { index, name: ServiceName::parse(words.next()?).ok()?, condition })
-        })
+        self.own.needs()
     }
 
     /// The environment.

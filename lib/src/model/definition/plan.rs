@@ -14,6 +14,7 @@ use crate::model::spec::{
 };
 use crate::model::time::Span;
 use crate::name::ServiceName;
+use crate::protocol::needs::{self, Need};
 use crate::protocol::sources::{self, Source};
 use crate::signal::Set;
 use core::ffi::CStr;
@@ -419,6 +420,17 @@ impl<'a> Definitions<'a> {
             voice: own.text("voice").map(|word| if word == "pipe" { Voice::Pipe } else { Voice::Socket }),
             uid: own.number("uid"),
             autostart: own.one("autostart").is_some(),
+        }))
+    }
+
+    /// What service `index` depends on, as its file `needs` says it.
+    pub fn needs_file(self, index: usize) -> String {
+        let Some(section) = self.service_section(index) else { return String::new() };
+        let follows = self.member(index).flatten().map(|member| member.node.follows).unwrap_or_default();
+        needs::encode(section.needs().map(|needs| Need {
+            name: needs.name,
+            condition: needs.condition.word(),
+            restart: follows.contains(&usize::from(needs.index)),
         }))
     }
 

@@ -6,6 +6,7 @@ use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{Ack, Lines, Progress, RECORD, Token, Verb, parse};
+use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, State, Status};
 use crate::sys::event::ring;
 use crate::sys::lock;
@@ -15,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -184,8 +185,19 @@ impl Supervisor {
         self.ring();
     }
 
+    /// Its own ring, and that of the whole tree.
     pub(crate) fn ring(&self) {
-        ring(File::open(&self.dir).unwrap(), paths::EVENT);
+        let dir = File::open(&self.dir).unwrap();
+        ring(&dir, paths::EVENT);
+        ring(&dir, format!("../../{}/{}", paths::INIT, paths::EVENT).as_str());
+    }
+
+    /// Appends to the journal, as often as it changes something, and rings.
+    pub(crate) fn note(&self, entry: &Entry) {
+        let file = self.dir.join("../..").join(paths::INIT).join(paths::EVENTS);
+        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+        file.write_all(&entry.encode()).unwrap();
+        self.ring();
     }
 }
 

@@ -413,6 +413,8 @@ impl Running {
     fn make_room(&mut self, plan: &[u8], outline: &Outline, fates: &[Fate]) -> Result<(), Refused> {
         let stored = memfd::sealed("zei-plan", plan).map_err(|errno| Refused::system("store the new plan", errno))?;
         let count = fates.len();
+        let held = self.held()?;
+        let former = Definitions(&held);
         let room = self.shared.ledger.make_room(count);
         room.map_err(|errno| Refused::system("make room for the run records", errno))?;
         let _as_it_is = tree::raise_descriptor_limit(count);
@@ -427,20 +429,25 @@ impl Running {
             if let (Some(forward), Some(stop)) = (self.forward.get_mut(index), self.stop_signals.get_mut(index)) {
                 (*forward, *stop) = (member.forward_signals, member.stop_signal);
             }
+            let needs = Definitions(plan).needs_file(index);
             if fates.get(index) == Some(&Fate::Add) {
-                self.make_seat(index, member.name);
+                self.make_seat(index, member.name, &needs);
                 self.give_voice(index, member.name, member.voice);
+            } else if let Some(run_dir) = &self.run_dir
+                && needs != former.needs_file(index)
+            {
+                let _for_people_only = run_dir.replace_needs(member.name, &needs);
             }
         }
         self.shared.replace(stored);
         Ok(())
     }
 
-    fn make_seat(&mut self, index: usize, name: ServiceName) {
+    fn make_seat(&mut self, index: usize, name: ServiceName, needs: &str) {
         if let Some(slot) = self.names.get_mut(index) {
             *slot = name;
         }
-        let control = self.run_dir.as_ref().and_then(|run_dir| super::control(name, run_dir.add_service(name)));
+        let control = self.run_dir.as_ref().and_then(|run_dir| super::control(name, run_dir.add_service(name, needs)));
         if let Some(slot) = self.controls.get_mut(index) {
             *slot = control;
         }
@@ -510,7 +517,7 @@ impl Running {
         if let Some(Current::Changing { asked, text, .. }) = self.changes.current.take() {
             self.finish(&asked, Progress::Done, text);
         }
-        self.publish();
+        self.publish(None);
     }
 
     /// Tells clients what the configuration was read from.

@@ -86,7 +86,9 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     let plan = plan::encode(config, Definitions::default(), &terms);
     let outline = Definitions(&plan).outline().ok_or_else(|| refused(("read its own plan", Errno::EINVAL)))?;
     let names: Vec<ServiceName> = outline.services.iter().flatten().map(|service| service.name).collect();
-    let (run_dir, made) = match rundir::make(&names) {
+    let services: Vec<(ServiceName, String)> =
+        (0..).zip(&names).map(|(index, name)| (*name, Definitions(&plan).needs_file(index))).collect();
+    let (run_dir, made) = match rundir::make(&services) {
         Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
         Err(Refusal::Foreign(path)) => return Err((exit::CONFIG, foreign(&path))),
@@ -95,9 +97,13 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
             (None, Vec::new())
         }
     };
-    let services = run_dir.as_ref().map(|run_dir| run_dir.services.try_clone()).transpose();
-    let services = services.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))?;
-    let shared = shared::share(&plan, services).map_err(refused)?;
+    let copy = |descriptor: Option<&OwnedFd>| {
+        let copy = descriptor.map(OwnedFd::try_clone).transpose();
+        copy.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))
+    };
+    let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
+    let journal = copy(run_dir.as_ref().and_then(|run_dir| run_dir.journal.as_ref()))?;
+    let shared = shared::share(&plan, services, journal).map_err(refused)?;
     let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
     controls.resize_with(names.len(), || None);
     terminal::hand_over(config);

@@ -1,4 +1,4 @@
-//! What zei-init shares with its supervisors: the plan, run records, the report pipe.
+//! What zei-init shares with its supervisors: the plan, run records, the report pipe, the journal.
 
 use super::PROGRAM;
 use crate::model::definition::Definitions;
@@ -34,10 +34,15 @@ pub struct Shared {
     _definitions: OwnedFd,
     _report: OwnedFd,
     _services: Option<OwnedFd>,
+    _journal: Option<OwnedFd>,
 }
 
 /// Stores the plan, and makes room for the records of its services.
-pub fn share(plan: &[u8], services: Option<OwnedFd>) -> Result<Shared, (&'static str, Errno)> {
+pub fn share(
+    plan: &[u8],
+    services: Option<OwnedFd>,
+    journal: Option<OwnedFd>,
+) -> Result<Shared, (&'static str, Errno)> {
     let stored = memfd::sealed("zei-plan", plan).map_err(|errno| ("store the definitions", errno))?;
     let copy = stored.try_clone().map_err(|_| ("duplicate a descriptor", Errno::last()))?;
     let records = memfd_create("zei-records", MFdFlags::MFD_CLOEXEC);
@@ -60,6 +65,7 @@ pub fn share(plan: &[u8], services: Option<OwnedFd>) -> Result<Shared, (&'static
         ledger,
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
+        _journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
         reports,
     };
     let definitions = Definitions(plan);

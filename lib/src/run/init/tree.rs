@@ -18,8 +18,10 @@ use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
+use crate::protocol::journal::{self, Entry};
 use crate::protocol::status::{InitState, InitStatus};
 use crate::run::acks::Acks;
+use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger;
@@ -52,6 +54,7 @@ pub struct Running {
     pub(super) shared: Shared,
     pub(super) run_dir: Option<RunDir>,
     pub(super) place: Option<Place>,
+    journal: Journal,
     pub(super) acks: Acks,
     lines: Lines,
     pub(super) controls: Vec<Option<OwnedFd>>,
@@ -94,7 +97,7 @@ impl Running {
         tree: Tree,
         supervisor: CString,
         shared: Shared,
-        run_dir: Option<RunDir>,
+        mut run_dir: Option<RunDir>,
         controls: Vec<Option<OwnedFd>>,
     ) -> Result<Running, (&'static str, Errno)> {
         let defaults = raw::ignored();
@@ -120,6 +123,7 @@ impl Running {
             tree,
             supervisor,
             shared,
+            journal: Journal::over(run_dir.as_mut().and_then(|run_dir| run_dir.journal.take())),
             run_dir,
             place,
             acks: Acks::default(),
@@ -141,12 +145,12 @@ impl Running {
 
     /// Runs the tree; returns the container's exit code.
     pub fn live(&mut self) -> u8 {
-        self.publish();
+        self.publish(None);
         let mut end = self.feed(Event::Timer);
         self.tell_sources();
         loop {
             if let Some(verdict) = end {
-                self.publish();
+                self.publish(Some(verdict.code));
                 self.tell_why(&verdict);
                 return verdict.code;
             }
@@ -298,7 +302,7 @@ impl Running {
         let before = (self.tree.is_booting(), self.tree.is_stopping());
         let effects = self.tree.step(event, clock::now());
         if before != (self.tree.is_booting(), self.tree.is_stopping()) {
-            self.publish();
+            self.publish(None);
         }
         self.carry_out(effects)
     }
@@ -448,7 +452,8 @@ impl Running {
         self.names.get(index).copied().unwrap_or(ServiceName::CMD)
     }
 
-    pub(super) fn publish(&mut self) {
+    /// Tells what zei-init itself is doing, and in the end with which code it leaves.
+    pub(super) fn publish(&mut self, code: Option<u8>) {
         self.seq += 1;
         let state = match (self.tree.is_stopping(), self.tree.is_booting()) {
             (true, _) => InitState::Stopping,
@@ -461,6 +466,15 @@ impl Running {
         }
         let since = self.state.1.0;
         let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since };
+        self.journal.note(Entry {
+            at: clock::now().0,
+            wall: clock::wall(),
+            service: Text::from(journal::INIT),
+            state: Text::from(state.word()),
+            pid: Some(status.pid),
+            exit: code.map(exit::Exit::Code),
+            ..Entry::default()
+        });
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
             place.ring();

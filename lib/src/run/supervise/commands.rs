@@ -4,8 +4,9 @@ use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
 use crate::model::record::{Record, Slot};
-use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
+use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
 use crate::model::time::Span;
+use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::Status;
@@ -216,7 +217,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn order_start(&self, name: crate::name::ServiceName) -> Result<(), Errno> {
+    fn order_start(&self, name: ServiceName) -> Result<(), Errno> {
         let services = self.watch.directory().ok_or(Errno::ENOENT)?;
         let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -296,12 +297,23 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
             Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
             None => Text::from("dependency"),
         },
+        Phase::Stopping { stage: Stage::Drain, .. } => Text::from("drain"),
+        Phase::Stopping { stage: Stage::Main, .. } => match service.fault {
+            Some(_) => text::format(format_args!("{fault}asked")),
+            None => {
+                let by_shutdown = service.shutdown.and_then(|shutdown| shutdown.signal);
+                let signal = by_shutdown.unwrap_or(definition.policy.stop_signal);
+                text::format(format_args!("asked:{}", signal::Name(signal)))
+            }
+        },
+        Phase::Stopping { stage: Stage::Rest, .. } => text::format(format_args!("{fault}rest")),
+        Phase::Stopping { stage: Stage::Kill, .. } => text::format(format_args!("{fault}killed")),
+        Phase::Stopping { stage: Stage::Post, .. } => Text::from("post-stop"),
+        Phase::Preparing => Text::from("pre-start"),
         Phase::Waiting
-        | Phase::Preparing
         | Phase::Spawning
         | Phase::Starting { .. }
         | Phase::Running
-        | Phase::Stopping { .. }
         | Phase::Scheduled { .. }
         | Phase::Planning
         | Phase::Planned { .. }

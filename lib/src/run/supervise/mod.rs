@@ -20,7 +20,9 @@ use crate::model::record::{Record, Retire};
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
+use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, State, Status};
+use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
@@ -52,6 +54,7 @@ struct Supervisor<'a> {
     signals: Signals,
     /// Its directory; `None` where zei runs without one.
     place: Option<Place>,
+    journal: Journal,
     watch: Watch,
     voice: Voice,
     jobs: Jobs,
@@ -130,6 +133,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
+    let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
@@ -142,6 +146,9 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let want = arguments.get(3) == Some("up");
     let (service, inherited, seq) = match ledger.read(index) {
         Some(record) => {
+            // What its predecessor recorded and did not come to tell.
+            let told = commands::status(&record.service, &definition, record.seq);
+            journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
             let (service, event) = takeover::recover(record, index);
             (service, event, record.seq)
         }
@@ -158,6 +165,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         control,
         signals,
         watch: Watch::new(services),
+        journal,
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
@@ -179,8 +187,11 @@ impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
         // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
-        let first = self.inherited.take().or_else(|| self.start_if_free());
-        match first.filter(|_| !self.leaving) {
+        let inherited = self.inherited.take();
+        if inherited.is_none() && self.seq > 0 {
+            self.note();
+        }
+        match inherited.or_else(|| self.start_if_free()).filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),
             None => {
@@ -268,13 +279,18 @@ impl Supervisor<'_> {
         let mut next = Some(event);
         while let Some(event) = next {
             let (service, action) = service::step(self.service, event, clock::now(), &self.definition.policy);
-            if service != self.service {
+            let changed = service != self.service;
+            if changed {
                 self.service = service;
                 self.record();
             }
             next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
+            // Not before it is acted upon; the last one is told below.
+            if changed && next.is_some() {
+                self.note();
+            }
         }
-        if is_seen(&self.service, &before) {
+        if is_seen(&self.service, &before) || self.journal.has_news() {
             self.publish();
             self.tell(&before);
         }
@@ -349,6 +365,12 @@ impl Supervisor<'_> {
         status
     }
 
+    /// Tells the journal, in which no state is left out, however short it is.
+    #[inline(never)]
+    fn note(&mut self) {
+        self.journal.note(Entry::of(&self.status(), clock::now().0, clock::wall()));
+    }
+
     /// Tells whoever may be interested: the status file, those who wait on it, zei-init.
     fn publish(&mut self) {
         let status = self.status();
@@ -364,6 +386,8 @@ impl Supervisor<'_> {
             }
         }
         self.ring();
+        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
+        self.journal.ring(self.watch.directory());
     }
 
     /// Says on standard error what nobody asked for.

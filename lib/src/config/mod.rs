@@ -143,6 +143,7 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
     let shutdown_timeout = top.read(Id::ShutdownTimeout, values::span).unwrap_or(SHUTDOWN_TIMEOUT);
     let specs: Vec<&ServiceSpec> = drafts.iter().map(|draft| &draft.spec).collect();
     let exit = top.read(Id::Exit, |node| exit::read(node, &specs)).unwrap_or_default();
+    graph::ends_of_all(&drafts, &exit, report);
     drafts.iter().for_each(|draft| too_long_a_drain(draft, shutdown_timeout, report));
     if !report.is_clean() {
         return Err(report.problems());

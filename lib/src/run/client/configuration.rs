@@ -168,8 +168,7 @@ mod tests {
         let longest = |keys: &str| {
             let text = format!("services: {{a: {{command: [x], stop_grace_period: 1s, {keys}}}}}");
             let output = check_of(&text, Span(0), false);
-            let at = output.err[0].find("may take ").unwrap() + 9;
-            output.err[0][at..].split(',').next().unwrap().to_owned()
+            output.err[0].split("may take ").nth(1).unwrap().split(',').next().unwrap().to_owned()
         };
         assert_eq!(longest("umask: 0"), "1s");
         assert_eq!(longest("drain: 2s"), "3s");

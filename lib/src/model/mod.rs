@@ -8,6 +8,7 @@ pub mod kills;
 pub mod order;
 pub mod record;
 pub mod service;
+pub mod slot;
 pub mod spec;
 pub mod time;
 pub mod users;

@@ -4,7 +4,8 @@
 //! Must never: depend on /run, which may be full, read-only or gone.
 
 use crate::model::kills::Kills;
-use crate::model::record::{Order, Record, SIZE, STRIDE, Slot, offset};
+use crate::model::record::{Order, Record, SIZE, STRIDE, offset};
+use crate::model::slot::Slot;
 use crate::sys::raw;
 use nix::errno::Errno;
 use nix::sys::uio::{pread, pwrite};

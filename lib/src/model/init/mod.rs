@@ -93,13 +93,13 @@ pub enum Event {
 pub enum Effect {
     /// Start the supervisor of this service.
     Start(usize),
-    /// Tell this service's supervisor to restart it. What can't be told now is told again later, and what was told
-    /// may be: the order with this number is followed once.
+    /// Tell this service's supervisor to restart it if this run is not over. It is told again until it is, so what
+    /// can't be told now is not lost.
     Restart {
         /// Which.
         index: usize,
-        /// Tells the order from all others.
-        number: u32,
+        /// Its number of starts.
+        run: u32,
     },
     /// Write this order, for all supervisors to read.
     Order(Shutdown),
@@ -142,8 +142,6 @@ pub struct Tree {
     stage: Stage,
     /// As it stands so far; final at the end.
     verdict: Verdict,
-    /// How many restarts have followed from others.
-    restarts: u32,
     /// A change is under way.
     changing: bool,
 }
@@ -154,7 +152,7 @@ impl Tree {
         let member = |node| Member::new(node, Supervisor::Dead(Time(0), 0), Turn::None);
         let members = nodes.into_iter().map(member).collect();
         let (stage, verdict) = (Stage::Booting, Verdict::asked(Time(0)));
-        let mut tree = Tree { members, command, signals, exit, budget, stage, verdict, restarts: 0, changing: false };
+        let mut tree = Tree { members, command, signals, exit, budget, stage, verdict, changing: false };
         tree.connect();
         tree
     }

@@ -3,30 +3,30 @@
 //! Owns: the commands that change the tree, from their acceptance to their answer, and the swap of one plan for the
 //! next. Must never: read a configuration (that is `compile`, in a child), or decide who goes first (`model::init`).
 
+mod report;
+mod seats;
+
 use super::compile::{ADD, APPLY, COMPILE};
+use super::terminal;
 use super::tree::Running;
-use super::{shared, terminal, tree};
 use crate::exit::{self, Exit};
 use crate::model::change::{self, Change, Fate, Side};
 use crate::model::definition::Definitions;
-use crate::model::definition::plan::{self, Outline, Voice};
-use crate::model::init::{Event, Retirement, Terms, Verdict};
-use crate::model::record::{Record, Retire, Slot};
-use crate::model::service::{self, Phase, Reason};
+use crate::model::definition::plan::{self, Outline};
+use crate::model::init::{Event, Terms, Verdict};
+use crate::model::service::{Phase, Reason};
 use crate::model::spec::When;
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
-use crate::paths;
-use crate::protocol::changes::{self, Kind, Line, REPORTS};
 use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
-use crate::protocol::sources;
-use crate::signal::{self, Set};
+use crate::signal;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
 use crate::sys::{clock, memfd, process};
 use crate::text::{self, Text};
 use core::ffi::CStr;
 use nix::errno::Errno;
+use report::counts;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,8 +35,6 @@ use std::os::fd::{AsFd, OwnedFd};
 const PATIENCE: Span = Span::seconds(10);
 /// So many may wait for their turn.
 const MOST: usize = 64;
-/// So many lines of a report are said on standard error.
-const SAID: usize = 20;
 
 /// The changes that were asked for: one is under way, the others wait.
 #[derive(Debug, Default)]
@@ -127,6 +125,7 @@ impl Running {
             | Verb::Once
             | Verb::Stop
             | Verb::Restart
+            | Verb::RestartRun(_)
             | Verb::Reload
             | Verb::Signal(_) => return,
         };
@@ -409,108 +408,6 @@ impl Running {
         self.carry_out(effects)
     }
 
-    /// All that can fail: the plan is stored, there are records and directories for what is new.
-    fn make_room(&mut self, plan: &[u8], outline: &Outline, fates: &[Fate]) -> Result<(), Refused> {
-        let stored = memfd::sealed("zei-plan", plan).map_err(|errno| Refused::system("store the new plan", errno))?;
-        let count = fates.len();
-        let held = self.held()?;
-        let former = Definitions(&held);
-        let room = self.shared.ledger.make_room(count);
-        room.map_err(|errno| Refused::system("make room for the run records", errno))?;
-        let _as_it_is = tree::raise_descriptor_limit(count);
-        self.names.resize(count, ServiceName::CMD);
-        self.forward.resize(count, Set::EMPTY);
-        self.stop_signals.resize(count, signal::TERM);
-        self.pids.resize(count, None);
-        self.controls.resize_with(count, || None);
-        self.voices.resize_with(count, || None);
-        for (index, member) in outline.services.iter().enumerate() {
-            let Some(member) = member else { continue };
-            if let (Some(forward), Some(stop)) = (self.forward.get_mut(index), self.stop_signals.get_mut(index)) {
-                (*forward, *stop) = (member.forward_signals, member.stop_signal);
-            }
-            let needs = Definitions(plan).needs_file(index);
-            if fates.get(index) == Some(&Fate::Add) {
-                self.make_seat(index, member.name, &needs);
-                self.give_voice(index, member.name, member.voice);
-            } else if let Some(run_dir) = &self.run_dir
-                && needs != former.needs_file(index)
-            {
-                let _for_people_only = run_dir.replace_needs(member.name, &needs);
-            }
-        }
-        self.shared.replace(stored);
-        Ok(())
-    }
-
-    fn make_seat(&mut self, index: usize, name: ServiceName, needs: &str) {
-        if let Some(slot) = self.names.get_mut(index) {
-            *slot = name;
-        }
-        let control = self.run_dir.as_ref().and_then(|run_dir| super::control(name, run_dir.add_service(name, needs)));
-        if let Some(slot) = self.controls.get_mut(index) {
-            *slot = control;
-        }
-        self.note(index, self.shared.ledger.clear(index).and_then(|()| self.shared.ledger.mark(index, Slot::of(name))));
-    }
-
-    /// The new one takes the name of the old one, which must be gone by then.
-    fn give_voice(&mut self, index: usize, name: ServiceName, voice: Option<Voice>) {
-        if let Some(slot) = self.voices.get_mut(index) {
-            *slot = None;
-            *slot = voice.and_then(|voice| shared::voice(name, voice, self.seed));
-        }
-    }
-
-    /// Orders a supervisor to leave.
-    pub(super) fn retire(&self, index: usize, then: Retirement) {
-        let retire = match then {
-            Retirement::Renew { .. } => Retire::Renew,
-            Retirement::Remove => Retire::Remove,
-        };
-        let slot = Slot { retire: Some(retire), ..Slot::of(self.name(index)) };
-        self.note(index, self.shared.ledger.mark(index, slot));
-        if let Some(pid) = self.pids.get(index).copied().flatten() {
-            let _it_is_gone = process::signal_child(pid, signal::TERM);
-        }
-    }
-
-    /// Records that a service begins anew.
-    pub(super) fn renew(&mut self, index: usize, want: bool) {
-        let plan = match &self.changes.current {
-            Some(Current::Changing { plan, .. }) => plan.as_slice(),
-            _ => &[],
-        };
-        let (definition, voice) = (Definitions(plan).service(index), Definitions(plan).voice(index));
-        let ledger = &self.shared.ledger;
-        if let (Some(record), Some(definition)) = (ledger.read(index), definition) {
-            let service = service::renewed(&record.service, want, clock::now(), &definition.policy);
-            self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: 0 }));
-        }
-        self.note(index, ledger.mark(index, Slot::of(self.name(index))));
-        self.give_voice(index, self.name(index), voice);
-    }
-
-    /// Leaves nothing of a service that is gone.
-    pub(super) fn remove(&mut self, index: usize) {
-        self.note(index, self.shared.ledger.clear(index));
-        if let Some(forward) = self.forward.get_mut(index) {
-            *forward = Set::EMPTY;
-        }
-        if let (Some(control), Some(voice)) = (self.controls.get_mut(index), self.voices.get_mut(index)) {
-            (*control, *voice) = (None, None);
-        }
-        if let Some(Err(errno)) = self.run_dir.as_ref().map(|run_dir| run_dir.remove_service(self.name(index))) {
-            self.say(format_args!("cannot remove the directory of {}: {}", self.name(index), errno.desc()));
-        }
-    }
-
-    fn note(&self, index: usize, written: Result<(), Errno>) {
-        if let Err(errno) = written {
-            self.say(format_args!("cannot record what becomes of {}: {}", self.name(index), errno.desc()));
-        }
-    }
-
     /// The tree is the one that was asked for.
     pub(super) fn applied(&mut self) {
         self.shared.settle();
@@ -519,72 +416,8 @@ impl Running {
         }
         self.publish(None);
     }
-
-    /// Tells clients what the configuration was read from.
-    pub(super) fn tell_sources(&self) {
-        let Some(place) = &self.place else { return };
-        let written = memfd::read_all(self.shared.plan()).and_then(|plan| {
-            place.write_private(paths::NEW_SOURCES, &sources::encode(&Definitions(&plan).sources()))?;
-            place.rename(paths::NEW_SOURCES, paths::SOURCES)
-        });
-        if let Err(errno) = written {
-            self.say(format_args!("cannot tell what the configuration was read from: {}", errno.desc()));
-        }
-    }
-
-    /// Nothing was changed, and why.
-    fn fail(&mut self, asked: &Asked, refused: &Refused) {
-        let Refused(code, messages) = refused;
-        let lines: Vec<Line> = messages.iter().map(|message| Line::new(Kind::Problem, message.as_str())).collect();
-        if asked.answer.is_none() {
-            self.say_lines(&lines);
-            self.say(format_args!("nothing was changed"));
-        }
-        let first = messages.first().map_or("", String::as_str);
-        let text = self.report(asked, &lines, first);
-        self.finish(asked, Progress::Failed(*code), text);
-    }
-
-    /// Writes a report for whoever waits for one. What is said in the answer: the number, and as much as fits.
-    fn report(&mut self, asked: &Asked, lines: &[Line], summary: &str) -> Text<112> {
-        let (Some(Answer { token, .. }), Some(place)) = (asked.answer, &self.place) else { return Text::new() };
-        let number = self.changes.reports % REPORTS;
-        self.changes.reports = self.changes.reports.wrapping_add(1);
-        let name = text::format::<32>(format_args!("{}.{number}", paths::REPORT));
-        match place.write_private(name.as_str(), changes::encode(token.as_str(), lines).as_bytes()) {
-            Ok(()) => text::format(format_args!("report={number} {summary}")),
-            Err(errno) => {
-                self.say(format_args!("cannot write a report: {}", errno.desc()));
-                Text::from(summary)
-            }
-        }
-    }
-
-    /// For those who look at the container's output.
-    fn say_lines(&self, lines: &[Line]) {
-        let worth = |line: &&Line| line.kind != Kind::Unchanged;
-        for line in lines.iter().filter(worth).take(SAID) {
-            self.say(format_args!("apply: {line}"));
-        }
-        let more = lines.iter().filter(worth).count().saturating_sub(SAID);
-        if more > 0 {
-            self.say(format_args!("apply: and {more} more"));
-        }
-    }
 }
 
 fn damaged() -> Refused {
     Refused::new(exit::SYSTEM, "what was read from the configuration is damaged")
-}
-
-/// `changed=1 added=1 removed=0 unchanged=12`
-fn counts(lines: &[Line]) -> String {
-    let count = |kinds: &[Kind]| lines.iter().filter(|line| kinds.contains(&line.kind)).count();
-    let changed = count(&[Kind::Changed, Kind::Along, Kind::Updated, Kind::Starts, Kind::Later]);
-    let unchanged = lines.iter().find(|line| line.kind == Kind::Unchanged).map_or("0", |line| line.subject.as_str());
-    format!(
-        "changed={changed} added={} removed={} unchanged={unchanged}",
-        count(&[Kind::Added]),
-        count(&[Kind::Removed])
-    )
 }

@@ -4,7 +4,7 @@ use super::PROGRAM;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::Voice;
 use crate::model::kills::Kills;
-use crate::model::record::Slot;
+use crate::model::slot::Slot;
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::run::report::report;

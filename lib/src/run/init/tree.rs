@@ -323,7 +323,7 @@ impl Running {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Start(index) => return self.start(index),
-            Effect::Restart { index, number } => return self.restart(index, number),
+            Effect::Restart { index, run } => return self.restart(index, run),
             Effect::Order(shutdown) => {
                 if let Err(errno) = self.shared.ledger.give(Order { shutdown: Some(shutdown) }) {
                     self.say(format_args!("cannot give the order to stop: {}", errno.desc()));
@@ -424,17 +424,15 @@ impl Running {
         }
     }
 
-    /// By its control FIFO, so that the line outlives a supervisor; the token makes sure that it is followed once,
-    /// however often it is told. What does not fit in now is told again.
-    fn restart(&self, index: usize, number: u32) -> Option<Event> {
+    /// By its control FIFO, so that the line outlives a supervisor. What does not fit in now is told again.
+    fn restart(&self, index: usize, run: u32) -> Option<Event> {
         let Some(control) = self.controls.get(index).and_then(Option::as_ref) else {
             let name = self.name(index);
             self.say(format_args!("{name} has no control FIFO and is not restarted along with what it depends on"));
             return Some(Event::NotRestarted(index));
         };
-        let token = text::format(format_args!("zeifollows{number:010}"));
         // What somebody left there without a newline does not become a part of it.
-        let line = format!("\n{}", Request { token: Some(token), verb: Verb::Restart, argument: "" });
+        let line = format!("\n{}", Request { token: None, verb: Verb::RestartRun(run), argument: "" });
         let _full = nix::unistd::write(control, line.as_bytes());
         None
     }

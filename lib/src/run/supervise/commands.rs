@@ -3,8 +3,9 @@
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
-use crate::model::record::{Record, Slot};
+use crate::model::record::Record;
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
+use crate::model::slot::Slot;
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
@@ -66,7 +67,7 @@ const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> 
     match verb {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
         Verb::Once => Some((Goal::Up, Event::Once)),
-        Verb::Restart => Some((Goal::Fresh, Event::Restart)),
+        Verb::Restart | Verb::RestartRun(_) => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
         Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
         Verb::Reload | Verb::Signal(_) => None,
@@ -122,6 +123,14 @@ impl Supervisor<'_> {
         if verb.is_of_init() {
             return self.reject(token, Reject::Verb);
         }
+        if let Verb::RestartRun(run) = verb
+            && !(self.service.run == run && service::is_under_way(&self.service))
+        {
+            return match token {
+                Some(token) => self.refuse(token, exit::NOT_TRUE, Text::from("that run has ended")),
+                None => {}
+            };
+        }
         if let Some(token) = token
             && !self.accept(token, verb)
         {
@@ -133,7 +142,8 @@ impl Supervisor<'_> {
                 match verb {
                     Verb::StartAlone => self.alone = true,
                     Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
-                    Verb::Stop | Verb::Reload | Verb::Signal(_) => {}
+                    // It did not end because of them: what was stopped stays stopped.
+                    Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) => {}
                     Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => {}
                 }
                 self.feed(event);

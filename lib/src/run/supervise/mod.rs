@@ -16,8 +16,9 @@ mod watch;
 
 use crate::exit;
 use crate::model::definition::{Definition, Definitions};
-use crate::model::record::{Record, Retire};
+use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
+use crate::model::slot::Retire;
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
@@ -134,13 +135,13 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
     let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
-    // Only now may anything be opened: it could get the number of something that was not passed on.
-    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
-    // Before anything else is opened, as above; what a service does not need is not even asked for.
+    // Most services have none, which is not even asked then.
     let passed = if voice::is_passed(&definition) { raw::inherited(ledger::NOTIFY) } else { None };
+    // Only now may anything be opened: it could get the number of something that was not passed on.
+    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
@@ -410,9 +411,10 @@ impl Supervisor<'_> {
                     words => self.say(format_args!("not ready within {limit} ({words})")),
                 }
             }
-            Some(Fault::Watchdog) => {
-                self.say(format_args!("no sign of life within {}, or a cry for help", service.watchdog));
+            Some(Fault::Watchdog) if before.watchdog_at <= service.since => {
+                self.say(format_args!("no sign of life within {}", service.watchdog));
             }
+            Some(Fault::Watchdog) => self.say(format_args!("says that it does not work any more")),
             _ => {}
         }
         // The command's own code says it all.

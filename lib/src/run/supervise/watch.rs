@@ -1,8 +1,8 @@
 //! What a waiting service waits for: its dependencies' records, looked at anew at each ring.
 
 use crate::model::definition::{Definition, Needs};
-use crate::model::record::Slot;
 use crate::model::service::{self, Event, Standing};
+use crate::model::slot::Slot;
 use crate::model::time::Time;
 use crate::paths;
 use crate::sys::event::Waiter;

@@ -304,7 +304,7 @@ fn every_word_of_every_map_is_in_a_table_of_the_readme_and_in_the_commented_exam
         let known = match words.as_slice() {
             // As in `{fd: N}`: that needs no table.
             [only] => readme.contains(&format!("`{{{only}: ")),
-            _ => tables.iter().any(|table| *table == words),
+            _ => tables.contains(&words),
         };
         if !known {
             problems.push(format!("README.md has no table with exactly {words:?}, the words of {place}"));

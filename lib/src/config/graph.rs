@@ -9,7 +9,7 @@ use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
 use crate::config::values;
 use crate::model::order;
-use crate::model::spec::{Condition, Dependency, OnEnd, Restart, ServiceSpec, SignalMap, SignalUse};
+use crate::model::spec::{Condition, Dependency, ExitRule, OnEnd, Restart, ServiceSpec, SignalMap, SignalUse, When};
 use crate::near::nearest;
 use crate::signal;
 use std::collections::HashMap;
@@ -171,8 +171,32 @@ fn possible(condition: Condition, other: &ServiceSpec) -> Result<(), Fault> {
         }
         Condition::Started | Condition::Healthy | Condition::Completed => return Ok(()),
     };
+    Err(impossible(condition, other, reason))
+}
+
+fn impossible(condition: Condition, other: &ServiceSpec, reason: &str) -> Fault {
     let word = CONDITIONS.iter().find(|(_, known)| *known == condition).map_or("", |(word, _)| word);
-    Err(Fault::new(format!("{}: {word} can never come true, because {reason}", other.name.as_str())))
+    Fault::new(format!("{}: {word} can never come true, because {reason}", other.name.as_str()))
+}
+
+/// Reports who waits for the end of a service at whose end the container ends. The command is left out where it says
+/// nothing of its own: a configuration need not be written for one.
+pub fn ends_of_all(drafts: &[Draft], exit: &ExitRule, report: &Report) {
+    for draft in drafts.iter().filter(|draft| draft.section.entry(Id::DependsOn).is_some()) {
+        let completed = draft.spec.dependencies.iter().filter(|edge| edge.condition == Condition::Completed);
+        for (index, other) in completed.filter_map(|edge| Some((edge.service, &drafts.get(edge.service)?.spec))) {
+            let ends_all = match exit.when {
+                When::All => false,
+                When::Any => true,
+                When::Service(one) => one == index,
+            };
+            // One that is run again and again does not end.
+            if ends_all && other.policy.timer.is_none() {
+                let reason = "its end stops the container (exit.when)";
+                depends_on_fault(draft, impossible(Condition::Completed, other, reason), report);
+            }
+        }
+    }
 }
 
 /// The condition of the list form: completed for a oneshot without timer, healthy where readiness or health is

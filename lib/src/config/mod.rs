@@ -98,8 +98,19 @@ pub fn load(source: &Source, context: &Context) -> Result<Option<Config>, Vec<Pr
 /// # Errors
 /// As [`load`].
 pub fn load_with_warnings(source: &Source, context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
+    load_all(source, &[], context)
+}
+
+/// The same, with further files behind those of the source. Such a file is taken only if it belongs to root or to the
+/// user that zei-init runs as, and nobody else may write to it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_all(source: &Source, added: &[PathBuf], context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
     let mut report = Report::default();
-    if !files::read(source, &mut report) {
+    let found = files::read(source, &mut report);
+    added.iter().for_each(|path| files::added(path, context.own.uid, &mut report));
+    if !found && added.is_empty() {
         return Ok(None);
     }
     let config = check(context, &report)?;
@@ -132,12 +143,13 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
     let shutdown_timeout = top.read(Id::ShutdownTimeout, values::span).unwrap_or(SHUTDOWN_TIMEOUT);
     let specs: Vec<&ServiceSpec> = drafts.iter().map(|draft| &draft.spec).collect();
     let exit = top.read(Id::Exit, |node| exit::read(node, &specs)).unwrap_or_default();
+    graph::ends_of_all(&drafts, &exit, report);
     drafts.iter().for_each(|draft| too_long_a_drain(draft, shutdown_timeout, report));
     if !report.is_clean() {
         return Err(report.problems());
     }
     let services = drafts.into_iter().map(|draft| draft.spec).collect();
-    Ok(Config { services, shutdown_timeout, signals, exit })
+    Ok(Config { services, shutdown_timeout, signals, exit, sources: report.sources() })
 }
 
 /// Doubts a drain that leaves a service no time in a shutdown.

@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod event;
 pub mod ledger;
 pub mod lock;
+pub mod memfd;
 pub mod notify;
 pub mod oom;
 pub mod pipe;

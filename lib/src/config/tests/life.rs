@@ -244,6 +244,10 @@ fn exit_says_when_the_container_ends_and_with_which_code() {
     for (exit, expected) in EXITS {
         assert_eq!(World::new().config(&format!("{services}exit: {exit}")).exit, *expected, "{exit}");
     }
+    // A command finds itself beside services that were not written for one, and timed ones never end.
+    let any = "exit: {when: any}\nservices:\n  a: {command: x, depends_on: {t: {condition: service_completed_successfully}}}\n  \
+               b: {command: x, oneshot: true}\n  t: {command: x, oneshot: true, interval: 1s}\n";
+    assert_eq!(World::with_command(&["sh"]).config(any).services.len(), 4);
 }
 
 #[test]

@@ -98,6 +98,16 @@ const SERVICE: &[(&str, &str)] = &[
     ("ready: {unix: x.sock}", r#"ready.unix: "x.sock" is neither an absolute path nor @name, an abstract socket"#),
     ("ready: {log: \"a(b\"}", r#"ready.log: "a(b" is no regular expression: at character 2: unclosed group"#),
     (
+        "ready: {log: '\\pL'}",
+        "ready.log: \"\\\\pL\" is no regular expression: at character 1: Unicode not allowed here",
+    ),
+    (
+        "ready: {log: '(a{1000}){1000}'}",
+        "ready.log: \"(a{1000}){1000}\" is no regular expression: it takes more than 10485760 bytes of memory; use smaller \
+         counts in {}",
+    ),
+    ("ready: {log: \"a\\0\"}", r#"ready.log: "a\0" is no regular expression: it holds a NUL byte; write \x00"#),
+    (
         "ready: {log: x}\n    log: null",
         "ready.log: no line can ever be seen, because both stdout and stderr go to a file or to null; let one of them go \
          to the container's own",
@@ -252,6 +262,14 @@ const FILE: &[(&str, &str)] = &[
     (
         "services:\n  a: {command: x, depends_on: [b]}\n  b: {command: x, oneshot: true, on_exit: shutdown}\n",
         "z.yaml:2: service \"a\": depends_on: b: service_completed_successfully can never come true, because its end stops the container (on_exit: shutdown)",
+    ),
+    (
+        "exit: {when: any}\nservices:\n  a: {command: x, depends_on: [b]}\n  b: {command: x, oneshot: true}\n",
+        "z.yaml:3: service \"a\": depends_on: b: service_completed_successfully can never come true, because its end stops the container (exit.when)",
+    ),
+    (
+        "exit: {when: {service: b}}\nservices:\n  a: {command: x, depends_on: [b, c]}\n  b: {command: x, oneshot: true}\n  c: {command: x, oneshot: true}\n",
+        "z.yaml:3: service \"a\": depends_on: b: service_completed_successfully can never come true, because its end stops the container (exit.when)",
     ),
     (
         "services:\n  a:\n    command: x\n    depends_on:\n      b: {condition: service_healthy}\n  b: {command: x, oneshot: true}\n",

@@ -267,10 +267,7 @@ impl Tree {
                 member.supervisor = Supervisor::Gone;
                 self.dismiss(now, effects);
             }
-            Stage::Emptying { .. } | Stage::Ended => {
-                member.supervisor = Supervisor::Gone;
-                self.reaped(effects);
-            }
+            Stage::Emptying { .. } | Stage::Ended => self.reaped(effects),
         }
     }
 

@@ -1,4 +1,6 @@
 //! The wire formats that zei's programs and its users share, one file each.
 
+pub mod boundary;
 pub mod control;
+pub mod last;
 pub mod status;

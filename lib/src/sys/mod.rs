@@ -5,6 +5,8 @@ pub mod credentials;
 pub mod event;
 pub mod ledger;
 pub mod lock;
+pub mod logpipe;
+pub mod nowait;
 pub mod process;
 pub mod raw;
 pub mod say;

@@ -7,7 +7,7 @@
 //!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
 //!         protocol   level 1  the wire formats that users see: control, status
 //!           exit     level 0  the exit codes; uses signal for its messages
-//!             name near paths signal text   level 0, using nothing
+//!             name near paths pattern signal text   level 0, using nothing
 //! ```
 //!
 //! A module uses what stands below it and nothing else. `config` and `sys` never import each other; what stands
@@ -21,6 +21,8 @@ pub mod model;
 pub mod name;
 pub mod near;
 pub mod paths;
+#[cfg(feature = "pattern")]
+pub mod pattern;
 pub mod protocol;
 pub mod run;
 pub mod signal;

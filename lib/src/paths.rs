@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! /run/zei/init/{lock,control,acks,status,event}
-//! /run/zei/services/NAME/{control,acks,status,event}
+//! /run/zei/services/NAME/{control,acks,status,event,last}
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ pub const NEW_ACKS: &str = "acks.new";
 pub const STATUS: &str = "status";
 /// The FIFO through which changes are rung; made by whoever waits.
 pub const EVENT: &str = "event";
+/// The last lines of a service whose output is pumped (see `protocol::last`).
+pub const LAST: &str = "last";
 /// Locked by a live zei-init, empty.
 pub const LOCK: &str = "lock";
 

@@ -17,14 +17,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("name", LEAVES),
     ("near", LEAVES),
     ("paths", LEAVES),
+    ("pattern", LEAVES),
     ("signal", LEAVES),
     ("text", LEAVES),
     ("exit", &["signal"]),
-    ("protocol", &["name", "near", "paths", "signal", "text", "exit"]),
-    ("model", &["name", "near", "paths", "signal", "text", "exit", "protocol"]),
-    ("config", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model"]),
-    ("sys", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model"]),
-    ("run", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model", "config", "sys"]),
+    ("protocol", &["name", "near", "paths", "pattern", "signal", "text", "exit"]),
+    ("model", &["name", "near", "paths", "pattern", "signal", "text", "exit", "protocol"]),
+    ("config", &["name", "near", "paths", "pattern", "signal", "text", "exit", "protocol", "model"]),
+    ("sys", &["name", "near", "paths", "pattern", "signal", "text", "exit", "protocol", "model"]),
+    ("run", &["name", "near", "paths", "pattern", "signal", "text", "exit", "protocol", "model", "config", "sys"]),
 ];
 const LEAVES: &[&str] = &[];
 
@@ -35,7 +36,7 @@ const BINS_MAY_USE: &[&str] =
 /// What the pure modules may not touch: the system, the clock, the environment.
 const IMPURE: &[&str] =
     &["nix", "libc", "std::fs", "std::env", "std::io", "std::net", "std::process", "std::thread", "std::time"];
-const PURE: &[&str] = &["name", "near", "signal", "text", "exit", "protocol", "model"];
+const PURE: &[&str] = &["name", "near", "pattern", "signal", "text", "exit", "protocol", "model"];
 
 /// The longest Rust file, in lines.
 const LONGEST: usize = 500;

@@ -3,6 +3,7 @@
 pub mod definition;
 pub mod init;
 pub mod order;
+pub mod pump;
 pub mod record;
 pub mod service;
 pub mod spec;

@@ -49,21 +49,33 @@ pub enum Read {
     },
 }
 
-/// Reads a mark at the begin of these bytes.
-pub fn read(bytes: &[u8], token: u64) -> Read {
-    let expected: Text<{ MAX }> = text::format(format_args!("\0zei-run {token:016x} "));
-    let expected = expected.as_bytes();
-    let Some(number) = bytes.strip_prefix(expected) else {
-        return if expected.starts_with(bytes) { Read::Unfinished } else { Read::Other };
-    };
-    let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    match number.get(digits) {
-        None if digits <= DIGITS => Read::Unfinished,
-        Some(b'\n') => number
-            .get(..digits)
-            .and_then(|digits| core::str::from_utf8(digits).ok()?.parse().ok())
-            .map_or(Read::Other, |run| Read::Mark { length: expected.len() + digits + 1, run }),
-        _ => Read::Other,
+/// Finds the marks of one token.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    begin: Text<MAX>,
+}
+
+impl Marks {
+    /// Those of this token.
+    pub fn of(token: u64) -> Marks {
+        Marks { begin: text::format(format_args!("\0zei-run {token:016x} ")) }
+    }
+
+    /// Reads a mark at the begin of these bytes.
+    pub fn read(&self, bytes: &[u8]) -> Read {
+        let begin = self.begin.as_bytes();
+        let Some(number) = bytes.strip_prefix(begin) else {
+            return if begin.starts_with(bytes) { Read::Unfinished } else { Read::Other };
+        };
+        let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        match number.get(digits) {
+            None if digits <= DIGITS => Read::Unfinished,
+            Some(b'\n') => number
+                .get(..digits)
+                .and_then(|digits| core::str::from_utf8(digits).ok()?.parse().ok())
+                .map_or(Read::Other, |run| Read::Mark { length: begin.len() + digits + 1, run }),
+            _ => Read::Other,
+        }
     }
 }
 
@@ -85,27 +97,27 @@ mod tests {
     #[test]
     fn a_mark_is_read_back_whole_and_every_begin_of_it_is_unfinished() {
         for (token, run) in [(0, 0), (0x1234, 1), (u64::MAX, u64::MAX)] {
-            let mark = encode(token, run);
+            let (mark, marks) = (encode(token, run), Marks::of(token));
             assert!(!mark.is_cut());
             let length = mark.as_bytes().len();
             for end in 1..length {
-                assert_eq!(read(&mark.as_bytes()[..end], token), Read::Unfinished, "{end} of {mark:?}");
+                assert_eq!(marks.read(&mark.as_bytes()[..end]), Read::Unfinished, "{end} of {mark:?}");
             }
-            assert_eq!(read(&[mark.as_bytes(), b"5\n"].concat(), token), Read::Mark { length, run });
+            assert_eq!(marks.read(&[mark.as_bytes(), b"5\n"].concat()), Read::Mark { length, run });
         }
     }
 
     #[test]
     fn what_differs_in_one_byte_is_no_mark() {
-        let mark = encode(7, 12);
+        let (mark, marks) = (encode(7, 12), Marks::of(7));
         for at in 0..mark.as_bytes().len() {
             let mut other = mark.as_bytes().to_vec();
             other[at] ^= 0x40;
-            assert_eq!(read(&other, 7), Read::Other, "{at}");
+            assert_eq!(marks.read(&other), Read::Other, "{at}");
         }
-        assert_eq!(read(mark.as_bytes(), 8), Read::Other);
-        assert_eq!(read(b"\0zei-run 0000000000000007 \n", 7), Read::Other);
-        assert_eq!(read(b"\0zei-run 0000000000000007 123456789012345678901", 7), Read::Other);
+        assert_eq!(Marks::of(8).read(mark.as_bytes()), Read::Other);
+        assert_eq!(marks.read(b"\0zei-run 0000000000000007 \n"), Read::Other);
+        assert_eq!(marks.read(b"\0zei-run 0000000000000007 123456789012345678901"), Read::Other);
     }
 
     #[test]

@@ -7,6 +7,9 @@ pub mod client;
 pub mod command;
 #[cfg(feature = "config")]
 pub mod init;
+pub mod last;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod place;
 pub mod report;
 pub mod setuidgid;

@@ -169,7 +169,7 @@ fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
 }
 
 /// The files that zei makes in a service's directory.
-const OWN: [&str; 5] = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT];
+const OWN: [&str; 6] = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT, paths::LAST];
 
 /// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. A file
 /// in one that zei did not make stays, and the directory with it.

@@ -2,7 +2,7 @@
 
 use zei::model::init::Node;
 use zei::model::order;
-use zei::model::spec::{Condition, OnEnd, Policy, Restart, StopScope};
+use zei::model::spec::{Condition, OnEnd, Policy, Restart, StopScope, Timer};
 use zei::model::time::Span;
 use zei::signal;
 
@@ -68,7 +68,7 @@ impl Plan {
             };
             let condition = |other: &usize| {
                 let policy = services[*other].policy;
-                let completed = policy.oneshot && policy.interval.is_none();
+                let completed = policy.oneshot && policy.timer.is_none();
                 (*other, if completed { Condition::Completed } else { Condition::Started })
             };
             services[index].needs = needs.iter().map(condition).collect();
@@ -106,10 +106,11 @@ fn service(random: &mut Random, _index: usize, simple: bool, command: bool) -> P
         reset_after: Span(random.pick(&[500, 60_000])),
         restart_delay: Span(random.pick(&[0, 10, 1000])),
         oneshot,
-        interval,
+        timer: interval.map(Timer::Interval),
         stop_signal: if random.one_in(10) { signal::KILL } else { signal::TERM },
         stop_grace_period: random.pick(&[None, None, Some(Span(0)), Some(Span(200)), Some(Span(5000))]),
         stop_scope: random.pick(&[StopScope::Tree, StopScope::Tree, StopScope::Process, StopScope::Group]),
+        ..Policy::default()
     };
     let node = Node {
         dependencies: Vec::new(),

@@ -6,6 +6,7 @@ use zei::exit::Exit;
 use zei::model::service::{
     self, Action, Event, Failure, Goal, Outcome, Phase, Process, Reason, Service, SpawnStage, Stage, Standing, Then,
 };
+use zei::model::spec::Policy;
 use zei::model::time::Time;
 
 /// A supervisor that runs.
@@ -30,7 +31,7 @@ pub struct Wait {
 
 impl Supervisor {
     pub fn new() -> Supervisor {
-        let service = Service::new(false, Time(0));
+        let service = Service::new(false, Time(0), &Policy::default());
         Supervisor { service, begun: false, leaving: false, standing: 0, doom: None }
     }
 }
@@ -38,8 +39,12 @@ impl Supervisor {
 /// The four standings that zei-init is told of.
 const fn standing(service: &Service) -> u8 {
     match service.phase {
-        Phase::Waiting | Phase::Starting | Phase::RestartPending { .. } => 0,
-        Phase::Running | Phase::Stopping { .. } | Phase::Scheduled { .. } => 1,
+        Phase::Waiting | Phase::Preparing | Phase::Spawning | Phase::Starting { .. } | Phase::RestartPending { .. } => {
+            0
+        }
+        Phase::Running | Phase::Stopping { .. } | Phase::Scheduled { .. } | Phase::Planning | Phase::Planned { .. } => {
+            1
+        }
         Phase::Completed | Phase::Failed(_) => 2,
         Phase::Stopped => 3,
     }
@@ -48,8 +53,9 @@ const fn standing(service: &Service) -> u8 {
 impl World {
     /// It has begun: what the predecessor left, what was accepted, what is ordered.
     pub fn begin(&mut self, index: usize) {
-        let service = match self.ledger[index] {
-            None => Service::new(self.plan.services[index].node.wanted, self.now),
+        let policy = self.plan.services[index].policy;
+        let (service, event) = match self.ledger[index] {
+            None => (Service::new(self.plan.services[index].node.wanted, self.now, &policy), None),
             Some((service, child)) => {
                 self.reach(Reached::Taken);
                 let left = service::left_behind(&service, child);
@@ -61,7 +67,7 @@ impl World {
                 if gone {
                     self.places[index].main = None;
                 }
-                service::take_over(service, left, gone, self.now, &self.plan.services[index].policy)
+                service::take_over(service, left, gone, self.now)
             }
         };
         let Some(supervisor) = &mut self.places[index].supervisor else { return };
@@ -70,6 +76,9 @@ impl World {
         self.record(index);
         self.publish(index);
         self.take_order(index);
+        if let Some(event) = event {
+            self.feed(index, event);
+        }
         for wait in self.places[index].waits.clone() {
             if self.service(index).is_some_and(|service| service.run == wait.run) {
                 self.feed(index, wait.event);
@@ -222,6 +231,7 @@ impl World {
                 self.ask_rest(index);
                 None
             }
+            Action::Begin(_) | Action::KillJob => panic!("{index} has no jobs"),
             Action::Kill => {
                 assert!(matches!(service.phase, Phase::Stopping { stage: Stage::Kill, .. }));
                 self.kill(index);
@@ -275,7 +285,7 @@ impl World {
             return;
         }
         let alone = self.places[index].descendants.is_empty();
-        self.feed(index, Event::Exited { exit, alone });
+        self.feed(index, Event::Exited { exit, alone, oom: false });
         self.look(index);
     }
 

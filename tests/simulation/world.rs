@@ -369,9 +369,7 @@ impl World {
                 Phase::Waiting => missing && !never,
                 Phase::Failed(Reason::Dependency(_)) => missing,
                 Phase::Stopped | Phase::Completed | Phase::Failed(_) => true,
-                Phase::Starting | Phase::Stopping { .. } | Phase::RestartPending { .. } | Phase::Scheduled { .. } => {
-                    false
-                }
+                _ => false,
             };
             assert!(legitimate, "{index} is at rest as {service:?}, its dependencies {standings:?}");
             let waits = &self.places[index].waits;

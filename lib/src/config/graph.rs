@@ -98,7 +98,8 @@ fn edges(
     report: &Report,
 ) -> Vec<Dependency> {
     let Some(draft) = drafts.get(own) else { return Vec::new() };
-    let edge = |(service, other): (usize, &Draft)| Dependency { service, condition: implied(&other.spec) };
+    let edge =
+        |(service, other): (usize, &Draft)| Dependency { service, condition: implied(&other.spec), restart: false };
     if Some(own) == cmd && draft.section.entry(Id::DependsOn).is_none() {
         let others = drafts.iter().enumerate().filter(|(other, draft)| *other != own && draft.spec.autostart);
         return others.map(edge).collect();
@@ -142,12 +143,12 @@ fn find(
             "{name}: service_completed_successfully can never come true, because it restarts always"
         )));
     }
-    Ok(Dependency { service, condition })
+    Ok(Dependency { service, condition, restart: false })
 }
 
 /// The condition of the list form: completed for a oneshot without timer, started otherwise.
 fn implied(other: &ServiceSpec) -> Condition {
-    if other.policy.oneshot && other.policy.interval.is_none() { Condition::Completed } else { Condition::Started }
+    if other.policy.oneshot && other.policy.timer.is_none() { Condition::Completed } else { Condition::Started }
 }
 
 /// Names every cycle whole, one problem each.

@@ -34,7 +34,7 @@ use crate::config::layers::{Entry, Layers, Section};
 use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
-use crate::model::spec::{Config, Identity};
+use crate::model::spec::{Config, ExitRule, Identity};
 use crate::model::time::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -105,7 +105,8 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
     if !report.is_clean() {
         return Err(report.problems());
     }
-    Ok(Config { services: drafts.into_iter().map(|draft| draft.spec).collect(), shutdown_timeout, signals })
+    let services = drafts.into_iter().map(|draft| draft.spec).collect();
+    Ok(Config { services, shutdown_timeout, signals, exit: ExitRule::default() })
 }
 
 /// The keys of the top level that are no section.

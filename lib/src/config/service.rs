@@ -8,7 +8,8 @@ use crate::config::layers::{Entry, Section};
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::{Context, environment, identity, values};
-use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, Restart, ServiceSpec, StopScope};
+use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, Reload, Restart, ServiceSpec, StopScope, Timer};
+use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::signal;
 use std::ffi::CString;
@@ -94,6 +95,12 @@ fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Ve
         json_logs: boolean(Id::JsonLogs).unwrap_or(false),
         umask: scope.read(Id::Umask, values::umask),
         policy,
+        ready: None,
+        health: None,
+        pre_start: None,
+        post_stop: None,
+        reload: Reload::default(),
+        schedule: None,
         dependencies: Vec::new(),
         forward_signals: scope
             .read(Id::ForwardSignals, values::signals)
@@ -166,8 +173,17 @@ fn policy(scope: &Scope) -> Policy {
         max_restarts: max_restarts(scope, limit),
         reset_after: span(Id::ResetAfter).unwrap_or(default.reset_after),
         restart_delay: span(Id::RestartDelay).unwrap_or(default.restart_delay),
+        backoff: None,
         oneshot,
-        interval,
+        timer: interval.map(Timer::Interval),
+        ready: None,
+        ready_timeout: None,
+        watchdog: None,
+        health: None,
+        pre_start: None,
+        post_stop: None,
+        reload: None,
+        drain: Span(0),
         stop_signal: scope.read(Id::StopSignal, stop_signal).unwrap_or(default.stop_signal),
         stop_grace_period: span(Id::StopGracePeriod),
         stop_scope: scope.read(Id::StopScope, |node| values::word(node, SCOPES)).unwrap_or(match section.zinit {

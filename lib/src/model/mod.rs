@@ -1,5 +1,6 @@
 //! What is decided, without clock, files, environment or system calls.
 
+pub mod backoff;
 pub mod definition;
 pub mod init;
 pub mod order;

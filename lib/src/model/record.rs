@@ -1,20 +1,23 @@
-//! The run record: a service's state as 256 bytes that outlive its supervisor.
+//! The run record: a service's state as 512 bytes that outlive its supervisor.
 //!
 //! Owns: the bytes. Must never: be read by anything but zei-init and zei-supervise of the same build.
 //!
 //! All records of a tree lie in one memfd that zei-init holds; record N belongs to service N. It is
 //! written before anything is done ("record, then act"), so that a successor of a killed supervisor
-//! knows what its predecessor had begun. 32 little-endian words of 64 bits; the sequence number
+//! knows what its predecessor had begun. 64 little-endian words of 64 bits; the sequence number
 //! stands in the first and in the one before the last, so that a reader notices a write half-way.
 //! The last word is written by a new process itself, with its own pid, before it becomes the program:
 //! while the phase is `Starting`, it names a process that the supervisor may not know of yet.
 
 use crate::exit::Exit;
-use crate::model::service::{Ending, Failure, Phase, Process, Reason, Service, Shutdown, SpawnStage, Stage, Then};
-use crate::model::time::Time;
+use crate::model::service::{
+    Beside, Ending, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service, Shutdown, SpawnStage, Stage, Then,
+};
+use crate::model::time::{Span, Time};
+use crate::protocol::status::Health;
 
 /// The length of one record in bytes.
-pub const SIZE: usize = 256;
+pub const SIZE: usize = 512;
 const WORDS: usize = SIZE / 8;
 /// Where in the record a new process writes its pid (8 bytes, little-endian).
 pub const CHILD_OFFSET: usize = SIZE - 8;
@@ -72,31 +75,14 @@ pub struct Record {
 impl Record {
     /// The record's bytes.
     pub fn encode(&self) -> [u8; SIZE] {
-        let Service { phase, since, want, process, ending, began, streak, restarts, run, succeeded } = self.service;
-        let (tag, first, second, third) = encode_phase(phase);
-        let (how, code, errno) = encode_ending(ending);
-        let words = [
-            self.seq,
-            tag,
-            first,
-            second,
-            third,
-            since.0,
-            u64::from(want),
-            process.map_or(0, |process| u64::from(process.pid)),
-            process.map_or(0, |process| process.start),
-            how,
-            code,
-            errno,
-            began.0,
-            u64::from(streak),
-            u64::from(restarts),
-            u64::from(run),
-            u64::from(succeeded),
-        ];
+        let mut words = Words::default();
+        words.put(self.seq);
+        encode_service(&self.service, &mut words);
+        words.at = WORDS - 2;
+        words.put(self.seq);
+        words.put(u64::from(self.child));
         let mut bytes = [0; SIZE];
-        let tail = core::iter::repeat_n(0, WORDS - words.len() - 2).chain([self.seq, u64::from(self.child)]);
-        for (slot, word) in bytes.chunks_exact_mut(8).zip(words.into_iter().chain(tail)) {
+        for (slot, word) in bytes.chunks_exact_mut(8).zip(words.words) {
             slot.copy_from_slice(&word.to_le_bytes());
         }
         bytes
@@ -104,70 +90,206 @@ impl Record {
 
     /// Reads a record; `None` for one that was never written or was met half-way.
     pub fn decode(bytes: &[u8; SIZE]) -> Option<Record> {
-        let mut words = [0; WORDS];
-        for (word, slot) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        let mut words = Words::default();
+        for (word, slot) in words.words.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = u64::from_le_bytes(slot.try_into().ok()?);
         }
-        let [
-            seq,
-            tag,
-            first,
-            second,
-            third,
-            since,
-            want,
-            pid,
-            start,
-            how,
-            code,
-            errno,
-            began,
-            streak,
-            restarts,
-            run,
-            succeeded,
-            ..,
-            end,
-            child,
-        ] = words;
-        if seq == 0 || seq != end {
+        let seq = words.take();
+        let service = decode_service(&mut words);
+        words.at = WORDS - 2;
+        if seq == 0 || seq != words.take() {
             return None;
         }
-        let service = Service {
-            phase: decode_phase(tag, first, second, third)?,
-            since: Time(since),
-            want: want != 0,
-            process: match u32::try_from(pid).ok()? {
-                0 => None,
-                pid => Some(Process { pid, start }),
-            },
-            ending: decode_ending(how, code, errno)?,
-            began: Time(began),
-            streak: streak.try_into().ok()?,
-            restarts: restarts.try_into().ok()?,
-            run: run.try_into().ok()?,
-            succeeded: succeeded != 0,
-        };
-        Some(Record { seq, service, child: child.try_into().ok()? })
+        Some(Record { seq, service: service?, child: words.take().try_into().ok()? })
     }
+}
+
+/// The words of a record, written and read one after the other.
+struct Words {
+    words: [u64; WORDS],
+    at: usize,
+}
+
+impl Default for Words {
+    fn default() -> Words {
+        Words { words: [0; WORDS], at: 0 }
+    }
+}
+
+impl Words {
+    fn put(&mut self, word: u64) {
+        if let Some(slot) = self.words.get_mut(self.at) {
+            *slot = word;
+        }
+        self.at += 1;
+    }
+
+    fn put_all<const N: usize>(&mut self, words: [u64; N]) {
+        for word in words {
+            self.put(word);
+        }
+    }
+
+    fn take(&mut self) -> u64 {
+        self.at += 1;
+        self.words.get(self.at - 1).copied().unwrap_or(0)
+    }
+}
+
+fn encode_service(service: &Service, words: &mut Words) {
+    // Named one by one, so that a new field can't be forgotten.
+    let Service {
+        phase,
+        since,
+        want,
+        process,
+        beside,
+        ending,
+        fault,
+        began,
+        up,
+        streak,
+        restarts,
+        run,
+        by_hand,
+        reloads,
+        reloaded,
+        reload_due,
+        succeeded,
+        once,
+        post_due,
+        health,
+        failures,
+        notice,
+        watchdog_at,
+        watchdog,
+        slot,
+        shutdown,
+    } = *service;
+    let (tag, first, second, third) = encode_phase(phase);
+    let (how, code, errno) = encode_ending(ending);
+    let (shut, budget, signal) = match shutdown {
+        None => (0, 0, 0),
+        Some(Shutdown { deadline, signal }) => (1, deadline.0, u64::from(signal.unwrap_or(0))),
+    };
+    words.put_all([tag, first, second, third, since.0, u64::from(want)]);
+    encode_process(process, words);
+    encode_beside(beside, words);
+    words.put_all([how, code, errno, fault.map_or(0, |fault| fault as u64 + 1), began.0, up.0]);
+    words.put_all([streak, restarts, run, by_hand, reloads, failures].map(u64::from));
+    words.put_all([reloaded, reload_due, succeeded, once, post_due].map(u64::from));
+    words.put_all([health as u64, notice as u64, watchdog_at.0, watchdog.0, slot]);
+    words.put_all([shut, budget, signal]);
+}
+
+fn decode_service(words: &mut Words) -> Option<Service> {
+    let (tag, first, second, third) = (words.take(), words.take(), words.take(), words.take());
+    let (since, want) = (Time(words.take()), words.take() != 0);
+    let process = decode_process(words)?;
+    let beside = decode_beside(words)?;
+    let (how, code, errno) = (words.take(), words.take(), words.take());
+    let fault = words.take();
+    let (began, up) = (Time(words.take()), Time(words.take()));
+    let mut number = || u32::try_from(words.take()).ok();
+    let (streak, restarts, run) = (number()?, number()?, number()?);
+    let (by_hand, reloads, failures) = (number()?, number()?, number()?);
+    let mut flag = || words.take() != 0;
+    let (reloaded, reload_due, succeeded, once, post_due) = (flag(), flag(), flag(), flag(), flag());
+    let (health, notice) = (words.take(), words.take());
+    let (watchdog_at, watchdog, slot) = (Time(words.take()), Span(words.take()), words.take());
+    let (shut, budget, signal) = (words.take(), words.take(), words.take());
+    let signal = u8::try_from(signal).ok()?;
+    Some(Service {
+        phase: decode_phase(tag, first, second, third)?,
+        since,
+        want,
+        process,
+        beside,
+        ending: decode_ending(how, code, errno)?,
+        fault: match fault {
+            0 => None,
+            number => Some(*FAULTS.get(usize::try_from(number).ok()?.checked_sub(1)?)?),
+        },
+        began,
+        up,
+        streak,
+        restarts,
+        run,
+        by_hand,
+        reloads,
+        reloaded,
+        reload_due,
+        succeeded,
+        once,
+        post_due,
+        health: *Health::ALL.get(usize::try_from(health).ok()?)?,
+        failures,
+        notice: *NOTICES.get(usize::try_from(notice).ok()?)?,
+        watchdog_at,
+        watchdog,
+        slot,
+        shutdown: (shut == 1).then_some(Shutdown { deadline: Time(budget), signal: (signal != 0).then_some(signal) }),
+    })
+}
+
+// In the order of their declaration, as their numbers are taken from it.
+const FAULTS: [Fault; 5] = [Fault::PreStart, Fault::NotReady, Fault::Unhealthy, Fault::Watchdog, Fault::OutOfMemory];
+const NOTICES: [Notice; 3] = [Notice::None, Notice::Reloading, Notice::Stopping];
+const KINDS: [Kind; 6] = [Kind::PreStart, Kind::PostStop, Kind::Ready, Kind::Health, Kind::Reload, Kind::Plan];
+
+fn encode_process(process: Option<Process>, words: &mut Words) {
+    words.put(process.map_or(0, |process| u64::from(process.pid)));
+    words.put(process.map_or(0, |process| process.start));
+}
+
+/// The outer `None`: no such process.
+fn decode_process(words: &mut Words) -> Option<Option<Process>> {
+    let (pid, start) = (u32::try_from(words.take()).ok()?, words.take());
+    Some((pid != 0).then_some(Process { pid, start }))
+}
+
+fn encode_beside(beside: Beside, words: &mut Words) {
+    let (tag, time, killed, process) = match beside {
+        Beside::Nothing => (0, 0, false, None),
+        Beside::Due(at) => (1, at.0, false, None),
+        Beside::Job { kind, process, deadline, killed } => (2 + kind as u64, deadline.0, killed, process),
+    };
+    words.put_all([tag, time, u64::from(killed)]);
+    encode_process(process, words);
+}
+
+fn decode_beside(words: &mut Words) -> Option<Beside> {
+    let (tag, time, killed) = (words.take(), Time(words.take()), words.take() != 0);
+    let process = decode_process(words)?;
+    Some(match tag {
+        0 => Beside::Nothing,
+        1 => Beside::Due(time),
+        number => {
+            let kind = *KINDS.get(usize::try_from(number).ok()?.checked_sub(2)?)?;
+            Beside::Job { kind, process, deadline: time, killed }
+        }
+    })
 }
 
 fn encode_phase(phase: Phase) -> (u64, u64, u64, u64) {
     match phase {
         Phase::Waiting => (1, 0, 0, 0),
-        Phase::Starting => (2, 0, 0, 0),
+        Phase::Starting { deadline } => (2, deadline.0, 0, 0),
         Phase::Running => (3, 0, 0, 0),
         Phase::Stopping { stage, deadline, then } => {
             let stage = match stage {
                 Stage::Main => 1,
                 Stage::Rest => 2,
                 Stage::Kill => 3,
+                Stage::Drain => 4,
+                Stage::Post => 5,
             };
             let then = match then {
                 Then::Decide => 1,
                 Then::Down => 2,
                 Then::Start => 3,
                 Then::Leave => 4,
+                Then::Again => 5,
             };
             (4, stage, deadline.0, then)
         }
@@ -175,6 +297,10 @@ fn encode_phase(phase: Phase) -> (u64, u64, u64, u64) {
         Phase::Scheduled { at } => (6, at.0, 0, 0),
         Phase::Stopped => (7, 0, 0, 0),
         Phase::Completed => (8, 0, 0, 0),
+        Phase::Preparing => (10, 0, 0, 0),
+        Phase::Spawning => (11, 0, 0, 0),
+        Phase::Planning => (12, 0, 0, 0),
+        Phase::Planned { slot } => (13, slot, 0, 0),
         Phase::Failed(Reason::Ended) => (9, 1, 0, 0),
         Phase::Failed(Reason::GaveUp) => (9, 2, 0, 0),
         Phase::Failed(Reason::Dependency(index)) => (9, 3, u64::from(index), 0),
@@ -185,13 +311,15 @@ fn encode_phase(phase: Phase) -> (u64, u64, u64, u64) {
 fn decode_phase(tag: u64, first: u64, second: u64, third: u64) -> Option<Phase> {
     Some(match (tag, first) {
         (1, _) => Phase::Waiting,
-        (2, _) => Phase::Starting,
+        (2, deadline) => Phase::Starting { deadline: Time(deadline) },
         (3, _) => Phase::Running,
         (4, stage) => Phase::Stopping {
             stage: match stage {
                 1 => Stage::Main,
                 2 => Stage::Rest,
                 3 => Stage::Kill,
+                4 => Stage::Drain,
+                5 => Stage::Post,
                 _ => return None,
             },
             deadline: Time(second),
@@ -200,6 +328,7 @@ fn decode_phase(tag: u64, first: u64, second: u64, third: u64) -> Option<Phase> 
                 2 => Then::Down,
                 3 => Then::Start,
                 4 => Then::Leave,
+                5 => Then::Again,
                 _ => return None,
             },
         },
@@ -207,6 +336,10 @@ fn decode_phase(tag: u64, first: u64, second: u64, third: u64) -> Option<Phase> 
         (6, at) => Phase::Scheduled { at: Time(at) },
         (7, _) => Phase::Stopped,
         (8, _) => Phase::Completed,
+        (10, _) => Phase::Preparing,
+        (11, _) => Phase::Spawning,
+        (12, _) => Phase::Planning,
+        (13, slot) => Phase::Planned { slot },
         (9, 1) => Phase::Failed(Reason::Ended),
         (9, 2) => Phase::Failed(Reason::GaveUp),
         (9, 3) => Phase::Failed(Reason::Dependency(second.try_into().ok()?)),
@@ -242,14 +375,17 @@ fn decode_ending(how: u64, code: u64, errno: u64) -> Option<Option<Ending>> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::model::spec::Policy;
     use proptest::prelude::*;
 
     pub(crate) fn any_phase() -> impl Strategy<Value = Phase> {
-        let stage = prop_oneof![Just(Stage::Main), Just(Stage::Rest), Just(Stage::Kill)];
-        let then = prop_oneof![Just(Then::Decide), Just(Then::Down), Just(Then::Start), Just(Then::Leave)];
+        let stage = proptest::sample::select(vec![Stage::Drain, Stage::Main, Stage::Rest, Stage::Kill, Stage::Post]);
+        let then = proptest::sample::select(vec![Then::Decide, Then::Down, Then::Start, Then::Again, Then::Leave]);
         prop_oneof![
             Just(Phase::Waiting),
-            Just(Phase::Starting),
+            Just(Phase::Preparing),
+            Just(Phase::Spawning),
+            any::<u64>().prop_map(|at| Phase::Starting { deadline: Time(at) }),
             Just(Phase::Running),
             (stage, any::<u64>(), then).prop_map(|(stage, at, then)| Phase::Stopping {
                 stage,
@@ -258,6 +394,8 @@ pub(crate) mod tests {
             }),
             any::<u64>().prop_map(|at| Phase::RestartPending { at: Time(at) }),
             any::<u64>().prop_map(|at| Phase::Scheduled { at: Time(at) }),
+            Just(Phase::Planning),
+            any::<u64>().prop_map(|slot| Phase::Planned { slot }),
             Just(Phase::Stopped),
             Just(Phase::Completed),
             Just(Phase::Failed(Reason::Ended)),
@@ -265,6 +403,43 @@ pub(crate) mod tests {
             any::<u16>().prop_map(|index| Phase::Failed(Reason::Dependency(index))),
             Just(Phase::Failed(Reason::Stray)),
         ]
+    }
+
+    fn any_process() -> impl Strategy<Value = Option<Process>> {
+        proptest::option::of((1u32.., any::<u64>()).prop_map(|(pid, start)| Process { pid, start }))
+    }
+
+    fn any_beside() -> impl Strategy<Value = Beside> {
+        prop_oneof![
+            Just(Beside::Nothing),
+            any::<u64>().prop_map(|at| Beside::Due(Time(at))),
+            (proptest::sample::select(KINDS.to_vec()), any_process(), any::<u64>(), any::<bool>())
+                .prop_map(|(kind, process, at, killed)| Beside::Job { kind, process, deadline: Time(at), killed }),
+        ]
+    }
+
+    prop_compose! {
+        /// Any service at all, most of which can't come about.
+        pub(crate) fn any_service()(
+            phase in any_phase(), process in any_process(), beside in any_beside(), ending in any_ending(),
+            fault in proptest::option::of(proptest::sample::select(FAULTS.to_vec())),
+            times: (u64, u64, u64, u64, u64, u64), counters: (u32, u32, u32, u32, u32, u32),
+            flags: (bool, bool, bool, bool, bool, bool),
+            health in proptest::sample::select(Health::ALL.to_vec()),
+            notice in proptest::sample::select(NOTICES.to_vec()),
+            shutdown in proptest::option::of((any::<u64>(), proptest::option::of(1u8..=64))),
+        ) -> Service {
+            Service {
+                phase, process, beside, ending, fault, health, notice,
+                since: Time(times.0), began: Time(times.1), up: Time(times.2), watchdog_at: Time(times.3),
+                watchdog: Span(times.4), slot: times.5,
+                streak: counters.0, restarts: counters.1, run: counters.2, by_hand: counters.3,
+                reloads: counters.4, failures: counters.5,
+                want: flags.0, succeeded: flags.1, once: flags.2, post_due: flags.3, reloaded: flags.4,
+                reload_due: flags.5,
+                shutdown: shutdown.map(|(at, signal)| Shutdown { deadline: Time(at), signal }),
+            }
+        }
     }
 
     fn any_ending() -> impl Strategy<Value = Option<Ending>> {
@@ -279,15 +454,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn a_record_is_read_back_from_its_own_bytes(
-            phase in any_phase(), ending in any_ending(), pid: u32, start: u64, seq in 1u64.., child: u32,
-            counters: (u32, u32, u32), times: (u64, u64), flags: (bool, bool)
-        ) {
-            let service = Service {
-                phase, ending, since: Time(times.0), began: Time(times.1), want: flags.0, succeeded: flags.1,
-                process: (pid != 0).then_some(Process { pid, start }),
-                streak: counters.0, restarts: counters.1, run: counters.2,
-            };
+        fn a_record_is_read_back_from_its_own_bytes(service in any_service(), seq in 1u64.., child: u32) {
             let record = Record { seq, service, child };
             prop_assert_eq!(Record::decode(&record.encode()), Some(record));
         }
@@ -305,8 +472,8 @@ pub(crate) mod tests {
     #[test]
     fn a_record_met_half_way_or_never_written_is_none() {
         assert_eq!(Record::decode(&[0; SIZE]), None);
-        let old = Record { seq: 1, service: Service::new(true, Time(1)), child: 0 }.encode();
-        let mut mixed = Record { seq: 2, service: Service::new(false, Time(2)), child: 0 }.encode();
+        let old = Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: 0 }.encode();
+        let mut mixed = Record { seq: 2, service: Service::new(false, Time(2), &Policy::default()), child: 0 }.encode();
         mixed[SIZE / 2..].copy_from_slice(&old[SIZE / 2..]);
         assert_eq!(Record::decode(&mixed), None);
     }

@@ -18,6 +18,31 @@ pub struct Config {
     pub shutdown_timeout: Span,
     /// What zei-init does with a signal that it gets.
     pub signals: SignalMap,
+    /// When the container ends, and with which code.
+    pub exit: ExitRule,
+}
+
+/// When the container ends by itself, and what replaces the code it ends with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ExitRule {
+    /// Whose end is the end of all.
+    pub when: When,
+    /// The code instead of that of the service that ended the container.
+    pub code: Option<u8>,
+    /// The code where the end was asked for.
+    pub stop_code: Option<u8>,
+}
+
+/// Whose end for good ends the container, beside what `on_exit` and `on_failure` say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum When {
+    /// That of the last one.
+    #[default]
+    All,
+    /// That of the first one.
+    Any,
+    /// That of this one, an index into [`Config::services`].
+    Service(usize),
 }
 
 /// What zei-init does with signal N, by N.
@@ -31,6 +56,8 @@ pub enum SignalUse {
     Shutdown,
     /// Pass it to the main process of each service that wants it.
     Forward,
+    /// Read the configuration again and apply what has changed.
+    Reload,
     /// Nothing.
     Ignore,
 }
@@ -88,6 +115,19 @@ pub struct ServiceSpec {
     pub umask: Option<u32>,
     /// All that its life depends on.
     pub policy: Policy,
+    /// How it is known that it is ready; `None`: as soon as it runs.
+    pub ready: Option<ReadyTest>,
+    /// How it is known that it is healthy.
+    pub health: Option<Job>,
+    /// Runs before each start.
+    pub pre_start: Option<Job>,
+    /// Runs after each end.
+    pub post_stop: Option<Job>,
+    /// How it is told to reload.
+    pub reload: Reload,
+    /// For a oneshot: when it runs, a cron expression that has been checked; its zone is that of TZ in the service's
+    /// environment, or UTC.
+    pub schedule: Option<String>,
     /// What must hold before it starts.
     pub dependencies: Vec<Dependency>,
     /// Which of the signals that zei-init forwards it gets.
@@ -148,6 +188,52 @@ pub enum Output {
     Path(CString),
 }
 
+/// How a service is known to be ready.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReadyTest {
+    /// It says so: sd_notify(3), to the socket that NOTIFY_SOCKET names.
+    NotifySystemd,
+    /// It writes a newline to this descriptor, as s6 has it.
+    NotifyFd(u32),
+    /// A line of its output, without the newline, matches this regular expression.
+    Log(String),
+    /// This runs until it succeeds.
+    Job(Job),
+}
+
+/// A command beside the main process, run with the service's own identity, environment and directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// Which program; the arguments begin with its name in any case.
+    pub program: Program,
+    /// The argument vector, never empty.
+    pub arguments: Vec<CString>,
+}
+
+/// Where a job's program is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// As the first argument says, as with `command`.
+    Own,
+    /// `zei-probe`, beside zei-supervise.
+    Probe,
+}
+
+/// How a service is told to reload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reload {
+    /// By this signal to the main process.
+    Signal(u8),
+    /// By this command.
+    Job(Job),
+}
+
+impl Default for Reload {
+    fn default() -> Reload {
+        Reload::Signal(signal::HUP)
+    }
+}
+
 /// One edge of the dependency graph.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dependency {
@@ -155,6 +241,8 @@ pub struct Dependency {
     pub service: usize,
     /// What must hold there.
     pub condition: Condition,
+    /// A restart of that service by hand restarts this one, too.
+    pub restart: bool,
 }
 
 /// What a dependency must have come to (Compose's words).
@@ -162,6 +250,8 @@ pub struct Dependency {
 pub enum Condition {
     /// `service_started`: starting or running.
     Started,
+    /// `service_healthy`: running, and not less than healthy where that is tested.
+    Healthy,
     /// `service_completed_successfully`: completed, or scheduled after a first success.
     Completed,
 }
@@ -187,16 +277,107 @@ pub struct Policy {
     pub reset_after: Span,
     /// The pause before a restart by policy.
     pub restart_delay: Span,
+    /// How that pause grows.
+    pub backoff: Option<Backoff>,
     /// Runs once and is done when it exits 0.
     pub oneshot: bool,
-    /// For a oneshot: run again this long after it ended.
-    pub interval: Option<Span>,
+    /// For a oneshot: run again this long after it ended, or by the clock.
+    pub timer: Option<Timer>,
+    /// How it becomes ready; `None`: by running.
+    pub ready: Option<Ready>,
+    /// In how long it must become ready; `None`: as long as it takes.
+    pub ready_timeout: Option<Span>,
+    /// It must say so at least this often that it lives (WATCHDOG=1 of sd_notify(3)).
+    pub watchdog: Option<Span>,
+    /// How its health is tested.
+    pub health: Option<HealthPolicy>,
+    /// Something runs before each start.
+    pub pre_start: Option<HookPolicy>,
+    /// Something runs after each end.
+    pub post_stop: Option<HookPolicy>,
+    /// Something runs to make it reload; `None`: a signal does.
+    pub reload: Option<HookPolicy>,
+    /// At a stop: how long it is not ready any more before it is asked to end.
+    pub drain: Span,
     /// How it is asked to end.
     pub stop_signal: u8,
     /// How long it has for that; `None`: 10 s, or at a shutdown what is left of the budget.
     pub stop_grace_period: Option<Span>,
     /// Who is asked.
     pub stop_scope: StopScope,
+}
+
+/// How the pause before a restart grows: with each restart in a row it is `factor` times as long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    /// In thousandths; at least 1000.
+    pub factor: u32,
+    /// It grows no longer than this.
+    pub max: Span,
+    /// By how much of itself, at the most, it is made longer or shorter by chance: thousandths, at most 1000.
+    pub jitter: u32,
+}
+
+/// What makes a oneshot run again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// This long after it ended.
+    Interval(Span),
+    /// The schedule; `catch_up`: a slot that was missed is made good, once.
+    Schedule {
+        /// A missed slot is made good.
+        catch_up: bool,
+    },
+}
+
+/// How a service becomes ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ready {
+    /// It is told so.
+    Told,
+    /// A command is run until it succeeds.
+    Asked {
+        /// The pause between two tries.
+        interval: Span,
+        /// How long one try may take.
+        timeout: Span,
+    },
+}
+
+/// Compose's `healthcheck`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HealthPolicy {
+    /// The pause between two checks.
+    pub interval: Span,
+    /// How long one check may take.
+    pub timeout: Span,
+    /// Unhealthy after so many failed ones in a row; at least 1.
+    pub retries: u32,
+    /// So long after it came up failed checks don't count, until one has succeeded.
+    pub start_period: Span,
+    /// The pause between two checks in that time.
+    pub start_interval: Span,
+    /// What becomes of an unhealthy service.
+    pub on_unhealthy: OnUnhealthy,
+}
+
+/// What becomes of an unhealthy service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnUnhealthy {
+    /// Nothing; it is shown.
+    #[default]
+    None,
+    /// It is started again, as by its policy: with delay, backoff and count.
+    Restart,
+    /// The container stops.
+    Shutdown,
+}
+
+/// What the life of a service has to know of a hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HookPolicy {
+    /// How long it may take; `None`: `pre_start` as long as it takes, the others 10 s.
+    pub timeout: Option<Span>,
 }
 
 /// The restart policy.
@@ -228,8 +409,17 @@ impl Default for Policy {
             max_restarts: 0,
             reset_after: Span::seconds(60),
             restart_delay: Span::seconds(1),
+            backoff: None,
             oneshot: false,
-            interval: None,
+            timer: None,
+            ready: None,
+            ready_timeout: None,
+            watchdog: None,
+            health: None,
+            pre_start: None,
+            post_stop: None,
+            reload: None,
+            drain: Span(0),
             stop_signal: signal::TERM,
             stop_grace_period: None,
             stop_scope: StopScope::Tree,

@@ -100,6 +100,34 @@ impl State {
     }
 }
 
+/// What the checks of a service's health say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// It has none, or does not run.
+    None,
+    /// None has succeeded yet, and not enough have failed.
+    Starting,
+    /// The last that counted succeeded.
+    Healthy,
+    /// Too many in a row have failed.
+    Unhealthy,
+}
+
+impl Health {
+    /// All of them.
+    pub const ALL: [Health; 4] = [Health::None, Health::Starting, Health::Healthy, Health::Unhealthy];
+
+    /// Its word in the file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Health::None => "none",
+            Health::Starting => "starting",
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 /// A service's status, as its supervisor tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Status {

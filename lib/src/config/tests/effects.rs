@@ -58,7 +58,7 @@ const ROWS: &[(&str, Change)] = &[
     ("oneshot: true", |s| (s.policy.oneshot, s.forward_signals) = (true, signal::Set::EMPTY)),
     ("oneshot: yes\n    interval: 30s", |s| {
         (s.policy.oneshot, s.forward_signals) = (true, signal::Set::EMPTY);
-        s.policy.interval = Some(Span::seconds(30));
+        s.policy.timer = Some(Timer::Interval(Span::seconds(30)));
     }),
     ("environment: {A: 1.10, B: true, C: 0x1F, D: \"\", FOO: , NONE: , E: \"a=b $c\"}", |s| {
         s.environment = c(&["A=1.10", "B=true", "C=0x1F", "D=", "FOO=foo", "E=a=b $c"]);

@@ -38,8 +38,21 @@ pub struct Member {
 impl Member {
     /// Whether it is up, or nobody waits for that.
     pub fn has_come_up(&self) -> bool {
-        let coming =
-            |service: Service| matches!(service.phase, Phase::Waiting | Phase::Starting | Phase::RestartPending { .. });
+        let coming = |service: Service| match service.phase {
+            Phase::Waiting
+            | Phase::Preparing
+            | Phase::Spawning
+            | Phase::Starting { .. }
+            | Phase::RestartPending { .. } => true,
+            Phase::Running
+            | Phase::Stopping { .. }
+            | Phase::Scheduled { .. }
+            | Phase::Planning
+            | Phase::Planned { .. }
+            | Phase::Stopped
+            | Phase::Completed
+            | Phase::Failed(_) => false,
+        };
         !self.node.wanted || self.service.is_some_and(|service| !coming(service))
     }
 }

@@ -242,11 +242,15 @@ impl Tree {
                 (node.on_exit == OnEnd::Shutdown || node.on_failure == OnEnd::Shutdown) && self.has_ended(index)
             }
             Phase::Waiting
-            | Phase::Starting
+            | Phase::Preparing
+            | Phase::Spawning
+            | Phase::Starting { .. }
             | Phase::Running
             | Phase::Stopping { .. }
             | Phase::RestartPending { .. }
             | Phase::Scheduled { .. }
+            | Phase::Planning
+            | Phase::Planned { .. }
             | Phase::Stopped => false,
         }
     }
@@ -273,11 +277,10 @@ impl Tree {
         // Along the dependencies to whoever failed first; there is no cycle, but a bound costs nothing.
         for _step in 0..=self.members.len() {
             let Some(service) = self.members.get(index).and_then(|member| member.service) else { break };
-            match (service.phase, service.ending) {
-                (Phase::Failed(Reason::Dependency(root)), _) => index = usize::from(root),
-                (Phase::Failed(_), Some(ending)) if ending.is_success() => return exit::NO_CODE,
-                (_, Some(ending)) => return ending.code(),
-                (_, None) => break,
+            match service.phase {
+                Phase::Failed(Reason::Dependency(root)) => index = usize::from(root),
+                Phase::Failed(_) if service.ended_well() => return exit::NO_CODE,
+                _ => return service.code().unwrap_or(exit::NO_CODE),
             }
         }
         exit::NO_CODE
@@ -360,7 +363,7 @@ impl Tree {
                     Effect::Forward(number)
                 });
             }
-            (_, SignalUse::Ignore) | (Stage::Emptying { .. } | Stage::Ended, _) => {}
+            (_, SignalUse::Ignore | SignalUse::Reload) | (Stage::Emptying { .. } | Stage::Ended, _) => {}
         }
     }
 

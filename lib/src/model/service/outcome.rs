@@ -13,6 +13,8 @@ pub enum Goal {
     Fresh,
     /// It does not run.
     Down,
+    /// Its reload command has ended.
+    Reloaded,
 }
 
 /// How a command came out.
@@ -28,34 +30,70 @@ pub enum Outcome {
     Leaving,
     /// Something of it can't be killed.
     Stuck,
+    /// Its reload command has failed.
+    NotReloaded,
+    /// It does not run, so there is nothing to reload.
+    NotRunning,
 }
 
-/// Whether a goal has been reached; `None`: not decided yet. `run` is the number of starts before the command.
+/// Whether a goal has been reached; `None`: not decided yet. `run` is the number of starts before the command, or of
+/// reloads for [`Goal::Reloaded`].
 pub fn outcome(goal: Goal, run: u32, service: &Service) -> Option<Outcome> {
-    let fresh = service.run > run || goal == Goal::Up;
     match (goal, service.phase) {
         (_, Phase::Failed(Reason::Stray)) => Some(Outcome::Stuck),
-        (Goal::Up | Goal::Fresh, Phase::Running) => fresh.then_some(Outcome::True),
-        (Goal::Up | Goal::Fresh, Phase::Waiting | Phase::Starting) => None,
+        (Goal::Reloaded, _) => reloaded(run, service),
+        (Goal::Up, Phase::Running) => Some(Outcome::True),
+        (Goal::Fresh, Phase::Running) => (service.run > run).then_some(Outcome::True),
+        (Goal::Up | Goal::Fresh, Phase::Waiting | Phase::Preparing | Phase::Spawning | Phase::Starting { .. }) => None,
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Start, .. }) => None,
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Down, .. } | Phase::Stopped) => Some(Outcome::Overtaken),
-        (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Decide, .. }) => Some(Outcome::Ended),
+        (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Decide | Then::Again, .. }) => Some(Outcome::Ended),
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Leave, .. }) => Some(Outcome::Leaving),
         (
             Goal::Up | Goal::Fresh,
-            Phase::RestartPending { .. } | Phase::Scheduled { .. } | Phase::Completed | Phase::Failed(_),
+            Phase::RestartPending { .. }
+            | Phase::Scheduled { .. }
+            | Phase::Planning
+            | Phase::Planned { .. }
+            | Phase::Completed
+            | Phase::Failed(_),
         ) => Some(Outcome::Ended),
         (Goal::Down, Phase::Stopped | Phase::Completed | Phase::Failed(_)) => Some(Outcome::True),
         (Goal::Down, Phase::Stopping { then: Then::Down | Then::Leave, .. }) => None,
         (
             Goal::Down,
-            Phase::Stopping { then: Then::Start | Then::Decide, .. }
+            Phase::Stopping { then: Then::Start | Then::Decide | Then::Again, .. }
             | Phase::Waiting
-            | Phase::Starting
+            | Phase::Preparing
+            | Phase::Spawning
+            | Phase::Starting { .. }
             | Phase::Running
             | Phase::RestartPending { .. }
-            | Phase::Scheduled { .. },
+            | Phase::Scheduled { .. }
+            | Phase::Planning
+            | Phase::Planned { .. },
         ) => Some(Outcome::Overtaken),
+    }
+}
+
+fn reloaded(reloads: u32, service: &Service) -> Option<Outcome> {
+    if service.reloads > reloads {
+        return Some(if service.reloaded { Outcome::True } else { Outcome::NotReloaded });
+    }
+    match service.phase {
+        Phase::Starting { .. } | Phase::Running => None,
+        Phase::Stopping { then: Then::Leave, .. } => Some(Outcome::Leaving),
+        Phase::Waiting
+        | Phase::Preparing
+        | Phase::Spawning
+        | Phase::Stopping { .. }
+        | Phase::RestartPending { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Planning
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(_) => Some(Outcome::NotRunning),
     }
 }
 

@@ -372,7 +372,7 @@ impl Running {
 
     /// Only to a process that is the program already, and never to a later one of the same pid.
     fn forward(&self, index: usize, number: u8) {
-        let running = |service: Service| matches!(service.phase, Phase::Starting | Phase::Running);
+        let running = |service: Service| matches!(service.phase, Phase::Starting { .. } | Phase::Running);
         let record = self.shared.ledger.read(index).filter(|record| running(record.service));
         if let Some(main) = record.and_then(|record| record.service.process) {
             let _it_is_gone = process::signal_other(main, number);

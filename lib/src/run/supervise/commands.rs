@@ -51,7 +51,7 @@ impl Commands {
         for open in core::mem::take(&mut self.open) {
             match open.goal {
                 Goal::Down => self.answer(place, &open, Progress::Done, Text::new()),
-                Goal::Up | Goal::Fresh => {
+                Goal::Up | Goal::Fresh | Goal::Reloaded => {
                     self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
                 }
             }
@@ -246,6 +246,8 @@ impl Supervisor<'_> {
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
             Outcome::Leaving => failed(Text::from("the container shuts down")),
+            Outcome::NotReloaded => failed(Text::from("its reload command failed")),
+            Outcome::NotRunning => failed(Text::from("it does not run")),
             Outcome::Stuck => failed(Text::from("a process of it can't be killed")),
         }
     }
@@ -265,19 +267,27 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
         )),
         None => Text::new(),
     };
+    let fault: Text<16> = match service.fault {
+        Some(fault) => text::format(format_args!("{}:", fault.word())),
+        None => Text::new(),
+    };
     match service.phase {
-        Phase::Failed(Reason::Ended) | Phase::RestartPending { .. } => text::format(format_args!("{ended}")),
-        Phase::Failed(Reason::GaveUp) => text::format(format_args!("gave-up:{ended}")),
+        Phase::Failed(Reason::Ended) | Phase::RestartPending { .. } => text::format(format_args!("{fault}{ended}")),
+        Phase::Failed(Reason::GaveUp) => text::format(format_args!("gave-up:{fault}{ended}")),
         Phase::Failed(Reason::Stray) => Text::from("stray"),
         Phase::Failed(Reason::Dependency(index)) => match definition.needs().find(|needs| needs.index == index) {
             Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
             None => Text::from("dependency"),
         },
         Phase::Waiting
-        | Phase::Starting
+        | Phase::Preparing
+        | Phase::Spawning
+        | Phase::Starting { .. }
         | Phase::Running
         | Phase::Stopping { .. }
         | Phase::Scheduled { .. }
+        | Phase::Planning
+        | Phase::Planned { .. }
         | Phase::Stopped
         | Phase::Completed => Text::new(),
     }
@@ -287,10 +297,16 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
 pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Status {
     let (next, deadline) = match service.phase {
         Phase::RestartPending { at } | Phase::Scheduled { at } => (some_time(at), None),
-        Phase::Stopping { deadline, .. } => (None, some_time(deadline)),
-        Phase::Waiting | Phase::Starting | Phase::Running | Phase::Stopped | Phase::Completed | Phase::Failed(_) => {
-            (None, None)
-        }
+        Phase::Stopping { deadline, .. } | Phase::Starting { deadline } => (None, some_time(deadline)),
+        Phase::Waiting
+        | Phase::Preparing
+        | Phase::Spawning
+        | Phase::Running
+        | Phase::Planning
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(_) => (None, None),
     };
     let ago = clock::now().since(service.since);
     Status {

@@ -34,6 +34,8 @@ struct Supervisor<'a> {
     index: usize,
     definition: Definition<'a>,
     service: Service,
+    /// What happened to it while it had no supervisor.
+    inherited: Option<Event>,
     seq: u64,
     ledger: Ledger,
     report: Option<OwnedFd>,
@@ -108,14 +110,18 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
-    let (service, seq) = match ledger.read(index) {
-        Some(record) => (recover(record, index, &definition), record.seq),
-        None => (Service::new(want, clock::now()), 0),
+    let (service, inherited, seq) = match ledger.read(index) {
+        Some(record) => {
+            let (service, event) = recover(record, index);
+            (service, event, record.seq)
+        }
+        None => (Service::new(want, clock::now(), &definition.policy), None, 0),
     };
     Ok(Supervisor {
         index,
         definition,
         service,
+        inherited,
         seq,
         ledger,
         report,
@@ -136,7 +142,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 
 /// A predecessor died. What it left running can't be waited for by this process, so all of it is ended
 /// and the policy decides, as if the service had been killed.
-fn recover(record: Record, index: usize, definition: &Definition<'_>) -> Service {
+fn recover(record: Record, index: usize) -> (Service, Option<Event>) {
     // An orphan is zei-init's child now; a pid that is not has become somebody else's.
     let init = nix::unistd::getppid().as_raw().unsigned_abs();
     let left = service::left_behind(&record.service, record.child)
@@ -149,7 +155,7 @@ fn recover(record: Record, index: usize, definition: &Definition<'_>) -> Service
     while gone && let Some(pid) = process::orphan_with_mark(init, index) {
         gone = end(pid, deadline);
     }
-    service::take_over(record.service, left, gone, clock::now(), &definition.policy)
+    service::take_over(record.service, left, gone, clock::now())
 }
 
 /// Kills a process that is not this one's child. Whether it is gone by then.
@@ -172,7 +178,8 @@ impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
         // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
-        match self.start_if_free().filter(|_| !self.leaving) {
+        let first = self.inherited.take().or_else(|| self.start_if_free());
+        match first.filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),
             None => {
@@ -262,7 +269,7 @@ impl Supervisor<'_> {
                     self.record_with(Service { process: None, ending: Some(Ending::Exited(exit)), ..self.service });
                     process::reap(pid);
                     let alone = process::look() == Children::None;
-                    self.feed(Event::Exited { exit, alone });
+                    self.feed(Event::Exited { exit, alone, oom: false });
                 }
                 Children::Ended(pid, _) => {
                     process::reap(pid);
@@ -313,6 +320,11 @@ impl Supervisor<'_> {
             }
             Action::Ask { signal, group } => self.ask(signal, group),
             Action::AskRest => self.asked = process::ask_descendants(&self.asked),
+            Action::Begin(_) => {
+                let errno = Errno::ENOSYS as i32;
+                return Some(Event::JobNotBegan(service::Failure { stage: service::SpawnStage::Execute, errno }));
+            }
+            Action::KillJob => {}
             Action::Kill => self.kill(),
             Action::Leave => self.leaving = true,
         }

@@ -6,6 +6,7 @@ mod supervisors;
 
 use super::*;
 use crate::model::service::Process;
+use crate::model::spec::Policy;
 
 const NOW: Time = Time(50_000);
 const BUDGET: Span = Span::seconds(30);
@@ -29,7 +30,12 @@ fn booted(nodes: Vec<Node>, command: Option<usize>) -> Tree {
 
 fn service(phase: Phase, ending: Option<Exit>, since: u64) -> Service {
     let process = matches!(phase, Phase::Running).then_some(Process { pid: 9, start: 1 });
-    Service { phase, process, ending: ending.map(Ending::Exited), ..Service::new(true, Time(since)) }
+    Service {
+        phase,
+        process,
+        ending: ending.map(Ending::Exited),
+        ..Service::new(true, Time(since), &Policy::default())
+    }
 }
 
 fn running() -> Service {
@@ -162,7 +168,11 @@ fn a_failure_to_start_has_its_own_code() {
 fn it_ends_by_itself_exactly_when_everything_has_ended_for_good() {
     let held = [
         service(Phase::Waiting, None, 1),
-        service(Phase::Starting, None, 1),
+        service(Phase::Preparing, None, 1),
+        service(Phase::Spawning, None, 1),
+        service(Phase::Starting { deadline: NOW }, None, 1),
+        service(Phase::Planning, None, 1),
+        service(Phase::Planned { slot: 1 }, None, 1),
         running(),
         service(Phase::RestartPending { at: NOW }, None, 1),
         service(Phase::Scheduled { at: NOW }, None, 1),

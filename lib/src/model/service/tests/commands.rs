@@ -13,12 +13,20 @@ const fn asked(then: Then) -> Phase {
     Phase::Stopping { stage: Stage::Main, deadline: NOW.plus(Span::seconds(10)), then }
 }
 
+const fn ended(stage: Stage, then: Then) -> Phase {
+    Phase::Stopping { stage, deadline: NOW.plus(Span::seconds(10)), then }
+}
+
 #[test]
 fn a_stop_in_every_phase_ends_it_or_lets_its_end_stand() {
     for phase in every_phase() {
         let (service, action) = do_step(phase, Event::Stop);
         let (expected, wanted) = match phase {
-            Phase::Starting | Phase::Running => (asked(Then::Down), Some(ASK)),
+            Phase::Preparing => (ended(Stage::Rest, Then::Down), Some(Action::AskRest)),
+            // There is nobody to ask yet: a spawn is answered first.
+            Phase::Spawning => (asked(Then::Down), None),
+            Phase::Starting { .. } | Phase::Running => (asked(Then::Down), Some(ASK)),
+            Phase::Planning => (ended(Stage::Kill, Then::Down), Some(Action::Kill)),
             Phase::Stopping { then: Then::Leave, .. } | Phase::Failed(Reason::Stray) => (phase, None),
             Phase::Stopping { stage, .. } => (stopping(stage, Then::Down), None),
             _ => (Phase::Stopped, None),
@@ -33,12 +41,15 @@ fn a_start_in_every_phase_leads_to_a_process_or_leaves_one_alone() {
     for phase in every_phase() {
         let (service, action) = do_step(phase, Event::Start);
         let expected = match phase {
-            Phase::Starting | Phase::Running | Phase::Failed(Reason::Stray) => phase,
+            phase if BUSY.contains(&phase) => phase,
+            Phase::Failed(Reason::Stray) => phase,
+            Phase::Planning => ended(Stage::Kill, Then::Start),
             Phase::Stopping { then: Then::Leave, .. } => phase,
             Phase::Stopping { stage, .. } => stopping(stage, Then::Start),
             _ => Phase::Waiting,
         };
-        assert_eq!((service.phase, action), (expected, None), "{phase:?}");
+        let wanted = (phase == Phase::Planning).then_some(Action::Kill);
+        assert_eq!((service.phase, action), (expected, wanted), "{phase:?}");
         assert_eq!(service.want, !matches!(phase, Phase::Stopping { then: Then::Leave, .. }), "{phase:?}");
     }
 }
@@ -59,8 +70,13 @@ fn a_start_by_hand_forgets_what_the_policy_has_counted() {
 fn a_restart_in_every_phase_replaces_the_process_or_is_a_start() {
     for phase in every_phase() {
         let (service, action) = do_step(phase, Event::Restart);
-        if matches!(phase, Phase::Starting | Phase::Running) {
-            assert_eq!((service.phase, action, service.want), (asked(Then::Start), Some(ASK), true));
+        if BUSY.contains(&phase) {
+            let (expected, wanted) = match phase {
+                Phase::Preparing => (ended(Stage::Rest, Then::Start), Some(Action::AskRest)),
+                Phase::Spawning => (asked(Then::Start), None),
+                _ => (asked(Then::Start), Some(ASK)),
+            };
+            assert_eq!((service.phase, action, service.want, service.by_hand), (expected, wanted, true, 1));
         } else {
             assert_eq!((service, action), do_step(phase, Event::Start), "{phase:?}");
         }
@@ -70,13 +86,15 @@ fn a_restart_in_every_phase_replaces_the_process_or_is_a_start() {
 #[test]
 fn a_shutdown_in_every_phase_leaves_at_once_or_once_nothing_is_left() {
     let budget = Time(NOW.0 + 2000);
+    let by = |stage, deadline| Phase::Stopping { stage, deadline, then: Then::Leave };
     for phase in every_phase() {
         let shutdown = Event::Shutdown(Shutdown { deadline: budget, signal: None });
         let (service, action) = do_step(phase, shutdown);
         let (expected, wanted) = match phase {
-            Phase::Starting | Phase::Running => {
-                (Phase::Stopping { stage: Stage::Main, deadline: budget, then: Then::Leave }, Some(ASK))
-            }
+            Phase::Preparing => (by(Stage::Rest, budget), Some(Action::AskRest)),
+            Phase::Spawning => (by(Stage::Main, budget), None),
+            Phase::Starting { .. } | Phase::Running => (by(Stage::Main, budget), Some(ASK)),
+            Phase::Planning => (by(Stage::Kill, NOW.plus(KILL_GRACE)), Some(Action::Kill)),
             // Asked already: only the time and what follows change.
             Phase::Stopping { stage, .. } => (Phase::Stopping { stage, deadline: budget, then: Then::Leave }, None),
             Phase::Completed | Phase::Failed(_) => (phase, Some(Action::Leave)),
@@ -140,7 +158,7 @@ fn the_outcome_of_every_goal_stands_or_is_open_in_every_phase() {
     for phase in every_phase() {
         let up = match phase {
             Phase::Running => Some(True),
-            Phase::Waiting | Phase::Starting => None,
+            Phase::Waiting | Phase::Preparing | Phase::Spawning | Phase::Starting { .. } => None,
             Phase::Failed(Reason::Stray) => Some(Stuck),
             Phase::Stopping { then: Then::Start, .. } => None,
             Phase::Stopping { then: Then::Down, .. } | Phase::Stopped => Some(Overtaken),

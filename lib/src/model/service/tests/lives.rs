@@ -1,8 +1,8 @@
 //! Random lives: whatever happens in whatever order, as far as a runner can report it.
 
 use super::*;
-use crate::model::record::tests::any_phase;
-use crate::model::spec::Restart;
+use crate::model::record::tests::any_service;
+use crate::model::spec::{Restart, Timer};
 use proptest::prelude::*;
 
 /// A service with the world around it: what really runs.
@@ -70,9 +70,10 @@ prop_compose! {
             restart_delay: Span::seconds(delay),
             reset_after: Span::seconds(reset),
             oneshot: interval.is_some(),
-            interval: interval.map(Span::seconds),
+            timer: interval.map(|seconds| Timer::Interval(Span::seconds(seconds))),
             stop_signal: if kill { signal::KILL } else { signal::TERM },
             stop_grace_period: grace.map(Span::seconds),
+            ..Policy::default()
         }
     }
 }
@@ -81,7 +82,7 @@ impl World {
     fn new(policy: Policy, want: bool) -> World {
         World {
             policy,
-            service: Service::new(want, Time(0)),
+            service: Service::new(want, Time(0), &policy),
             now: Time(0),
             main: None,
             descendants: 0,
@@ -132,6 +133,8 @@ impl World {
                 assert!(self.is_empty() || self.service.phase == Phase::Failed(Reason::Stray));
                 self.left = true;
             }
+            Some(Action::Begin(kind)) => panic!("{kind:?} is begun without a reason"),
+            Some(Action::KillJob) => panic!("there is no job"),
             None => {}
         }
         self.check();
@@ -144,12 +147,12 @@ impl World {
         assert_eq!(self.service.deadline().is_some(), timed);
         let wanted = matches!(
             phase,
-            Phase::Waiting | Phase::Starting | Phase::Running | Phase::RestartPending { .. } | Phase::Scheduled { .. }
+            Phase::Waiting | Phase::Spawning | Phase::Running | Phase::RestartPending { .. } | Phase::Scheduled { .. }
         );
         assert!(want || !wanted, "{phase:?} is not wanted");
         let busy = matches!(phase, Phase::Running | Phase::Stopping { .. } | Phase::Failed(Reason::Stray));
         assert!(busy || self.is_empty(), "something runs in {phase:?}");
-        assert_ne!(phase, Phase::Starting, "a spawn is answered at once");
+        assert_ne!(phase, Phase::Spawning, "a spawn is answered at once");
         if let Phase::Stopping { stage: Stage::Rest, .. } = phase {
             assert!(process.is_none());
         }
@@ -158,7 +161,7 @@ impl World {
     fn exit(&mut self, exit: Exit, left: u32) {
         if self.main.take().is_some() {
             self.descendants += left;
-            self.feed(Event::Exited { exit, alone: self.descendants == 0 });
+            self.feed(Event::Exited { exit, alone: self.descendants == 0, oom: false });
         }
     }
 
@@ -267,30 +270,45 @@ proptest! {
 
     #[test]
     fn any_event_in_any_state_is_taken_and_changes_no_count_backwards(
-        phase in any_phase(), policy in policies(), process: bool, counters: (u32, u32, u32), times: (u64, u64, u64),
-        kind in 0..13u8, number: u16,
+        service in any_service(), policy in policies(), times: (u64, u64), kind in 0..28u8, number: u16,
     ) {
-        let service = Service {
-            phase, process: process.then_some(MAIN), began: Time(times.0), since: Time(times.1),
-            streak: counters.0, restarts: counters.1, run: counters.2, ..Service::new(true, NOW)
-        };
+        let failure = Failure { stage: SpawnStage::Execute, errno: i32::from(number) };
         let event = match kind {
             0 => Event::DependenciesMet,
             1 => Event::DependencyFailed(number),
             2 => Event::Spawned(MAIN),
-            3 => Event::NotSpawned(Failure { stage: SpawnStage::Execute, errno: i32::from(number) }),
-            4 => Event::Exited { exit: Exit::Code(1), alone: true },
-            5 => Event::Exited { exit: Exit::Signal(9), alone: false },
+            3 => Event::NotSpawned(failure),
+            4 => Event::Exited { exit: Exit::Code(1), alone: true, oom: false },
+            5 => Event::Exited { exit: Exit::Signal(9), alone: false, oom: true },
             6 => Event::Reaped,
             7 => Event::Empty,
             8 => Event::Timer,
             9 => Event::Start,
             10 => Event::Stop,
             11 => Event::Restart,
+            12 => Event::Once,
+            13 => Event::Reload,
+            14 => Event::JobBegan(HOOK),
+            15 => Event::JobNotBegan(failure),
+            16 => Event::JobEnded(Exit::Code(0)),
+            17 => Event::JobEnded(Exit::Signal(9)),
+            18 => Event::Slot { after: times.0, slot: times.1 },
+            19 => Event::SlotCame(times.0),
+            20 => Event::ClockSet,
+            21 => Event::Ready,
+            22 => Event::Notice(Notice::Stopping),
+            23 => Event::Alive,
+            24 => Event::Ailing,
+            25 => Event::WatchdogSet(Span(times.0)),
+            26 => Event::Extend(Span(times.0)),
             _ => Event::Shutdown(Shutdown { deadline: Time(times.0), signal: None }),
         };
-        let (next, action) = step(service, event, Time(times.2), &policy);
-        prop_assert!(next.run >= service.run);
-        prop_assert_eq!(action == Some(Action::Spawn), next.phase == Phase::Starting && phase != Phase::Starting);
+        let (next, action) = step(service, event, Time(times.1), &policy);
+        prop_assert!(next.run >= service.run && next.by_hand >= service.by_hand && next.reloads >= service.reloads);
+        prop_assert_eq!(action == Some(Action::Spawn), next.phase == Phase::Spawning && service.phase != Phase::Spawning);
+        if let Some(Action::Begin(kind)) = action {
+            prop_assert_eq!(next.beside, Beside::Job { kind, process: None, deadline: match next.beside {
+                Beside::Job { deadline, .. } => deadline, _ => Time::NEVER }, killed: false });
+        }
     }
 }

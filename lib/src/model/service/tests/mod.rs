@@ -11,13 +11,29 @@ use crate::signal;
 const NOW: Time = Time(1_000_000);
 const SOON: Time = Time(1_005_000);
 const MAIN: Process = Process { pid: 7, start: 70 };
+const HOOK: Process = Process { pid: 8, start: 80 };
 
 /// A service in this phase, with a main process where one belongs to it.
 fn at(phase: Phase) -> Service {
-    let has_process = matches!(phase, Phase::Running | Phase::Stopping { stage: Stage::Main, .. });
+    let has_process = matches!(
+        phase,
+        Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }
+    );
     let process = has_process.then_some(MAIN);
     let want = !matches!(phase, Phase::Stopped | Phase::Stopping { then: Then::Down | Then::Leave, .. });
-    Service { phase, want, process, ending: Some(well()), run: 3, streak: 2, restarts: 2, ..Service::new(true, NOW) }
+    let beside = match phase {
+        Phase::Preparing => job(Kind::PreStart),
+        Phase::Stopping { stage: Stage::Post, .. } => job(Kind::PostStop),
+        Phase::Planning => job(Kind::Plan),
+        _ => Beside::Nothing,
+    };
+    let ending = Some(well());
+    let new = Service::new(true, NOW, &Policy::default());
+    Service { phase, want, process, beside, ending, up: NOW, run: 3, streak: 2, restarts: 2, ..new }
+}
+
+const fn job(kind: Kind) -> Beside {
+    Beside::Job { kind, process: Some(HOOK), deadline: Time::NEVER, killed: false }
 }
 
 fn well() -> Ending {
@@ -34,6 +50,7 @@ fn resting() -> Vec<Phase> {
         Phase::Waiting,
         Phase::RestartPending { at: SOON },
         Phase::Scheduled { at: SOON },
+        Phase::Planned { slot: 77 },
         Phase::Stopped,
         Phase::Completed,
         Phase::Failed(Reason::Ended),
@@ -43,22 +60,29 @@ fn resting() -> Vec<Phase> {
     ]
 }
 
-const THENS: [Then; 4] = [Then::Decide, Then::Down, Then::Start, Then::Leave];
-const STAGES: [Stage; 3] = [Stage::Main, Stage::Rest, Stage::Kill];
+const THENS: [Then; 5] = [Then::Decide, Then::Down, Then::Start, Then::Again, Then::Leave];
+const STAGES: [Stage; 5] = [Stage::Drain, Stage::Main, Stage::Rest, Stage::Kill, Stage::Post];
+const STARTING: Phase = Phase::Starting { deadline: SOON };
+
+/// Every phase that a stop has something to end in.
+const BUSY: [Phase; 4] = [Phase::Preparing, Phase::Spawning, STARTING, Phase::Running];
 
 fn every_phase() -> Vec<Phase> {
     let stops = STAGES.iter().flat_map(|stage| THENS.iter().map(|then| stopping(*stage, *then)));
-    resting().into_iter().chain([Phase::Starting, Phase::Running]).chain(stops).collect()
+    resting().into_iter().chain(BUSY).chain([Phase::Planning]).chain(stops).collect()
 }
 
 fn exit(exit: Exit, alone: bool) -> Event {
-    Event::Exited { exit, alone }
+    Event::Exited { exit, alone, oom: false }
 }
 
 #[test]
 fn a_deadline_exists_exactly_in_the_phases_that_time_ends() {
     for phase in every_phase() {
-        let timed = matches!(phase, Phase::Stopping { .. } | Phase::RestartPending { .. } | Phase::Scheduled { .. });
+        let timed = matches!(
+            phase,
+            Phase::Starting { .. } | Phase::Stopping { .. } | Phase::RestartPending { .. } | Phase::Scheduled { .. }
+        );
         assert_eq!(at(phase).deadline(), timed.then_some(SOON), "{phase:?}");
     }
 }
@@ -73,7 +97,7 @@ fn a_timer_before_its_deadline_changes_nothing() {
 #[test]
 fn each_deadline_of_a_stop_kills_once_and_the_last_one_gives_up() {
     for then in THENS {
-        for stage in [Stage::Main, Stage::Rest] {
+        for stage in [Stage::Main, Stage::Rest, Stage::Post] {
             let (killing, action) = step(at(stopping(stage, then)), Event::Timer, SOON, &Policy::default());
             assert_eq!(action, Some(Action::Kill));
             assert_eq!(killing.phase, Phase::Stopping { stage: Stage::Kill, deadline: SOON.plus(KILL_GRACE), then });
@@ -134,7 +158,9 @@ fn every_death_of_a_descendant_asks_or_kills_those_that_it_left_until_nothing_is
         assert_eq!(step(killing, Event::Reaped, NOW, &Policy::default()), (killing, Some(Action::Kill)));
         let (last, _) = step(killing, Event::Empty, NOW, &Policy::default());
         assert!(!matches!(last.phase, Phase::Stopping { .. }));
-        for (stage, action) in [(Stage::Main, None), (Stage::Rest, Some(Action::AskRest))] {
+        for (stage, action) in
+            [(Stage::Drain, None), (Stage::Main, None), (Stage::Rest, Some(Action::AskRest)), (Stage::Post, None)]
+        {
             let asked = at(stopping(stage, then));
             assert_eq!(step(asked, Event::Reaped, NOW, &Policy::default()), (asked, action));
         }
@@ -146,7 +172,7 @@ fn no_room_for_a_process_is_tried_again_and_not_held_against_the_service() {
     let scarce = Event::NotSpawned(Failure { stage: SpawnStage::Process, errno: 11 });
     for restart in [Restart::Never, Restart::OnFailure, Restart::Always] {
         let policy = Policy { restart, max_restarts: 1, restart_delay: Span(0), ..Policy::default() };
-        let before = at(Phase::Starting);
+        let before = at(Phase::Spawning);
         let (after, action) = step(before, scarce, NOW, &policy);
         assert_eq!((after.phase, action), (Phase::RestartPending { at: NOW.plus(Span::seconds(1)) }, None));
         assert_eq!((after.streak, after.restarts), (before.streak, before.restarts));
@@ -159,6 +185,7 @@ fn what_follows_a_stop_begins_only_once_nothing_is_left() {
         (Then::Decide, Phase::Completed, None),
         (Then::Down, Phase::Stopped, None),
         (Then::Start, Phase::Waiting, None),
+        (Then::Again, Phase::RestartPending { at: NOW.plus(Span::seconds(1)) }, None),
         (Then::Leave, Phase::Stopped, Some(Action::Leave)),
     ] {
         let main = at(stopping(Stage::Main, then));
@@ -181,7 +208,7 @@ fn dependencies_start_or_fail_only_what_waits_for_them() {
         let (failed, nothing) = step(at(phase), Event::DependencyFailed(9), SOON, &Policy::default());
         assert_eq!(nothing, None);
         if waits {
-            assert_eq!((met.phase, met.run, met.began, action), (Phase::Starting, 4, SOON, Some(Action::Spawn)));
+            assert_eq!((met.phase, met.run, met.began, action), (Phase::Spawning, 4, SOON, Some(Action::Spawn)));
             assert_eq!(failed.phase, Phase::Failed(Reason::Dependency(9)));
         } else {
             assert_eq!((met, action, failed), (at(phase), None, at(phase)));
@@ -191,12 +218,18 @@ fn dependencies_start_or_fail_only_what_waits_for_them() {
 
 #[test]
 fn a_condition_holds_as_the_contract_says_in_every_phase() {
-    use crate::model::spec::Condition::{Completed, Started};
+    use crate::model::spec::Condition::{Completed, Healthy, Started};
+    let at_most = |phase| match phase {
+        Phase::Completed | Phase::Failed(_) => Standing::Never,
+        _ => Standing::NotYet,
+    };
     for phase in every_phase() {
         for succeeded in [false, true] {
             let service = Service { succeeded, ..at(phase) };
             let (started, completed) = match phase {
-                Phase::Running => (Standing::Holds, Standing::NotYet),
+                Phase::Starting { .. } | Phase::Running => (Standing::Holds, Standing::NotYet),
+                Phase::Planning | Phase::Planned { .. } if succeeded => (Standing::Holds, Standing::Holds),
+                Phase::Planning | Phase::Planned { .. } => (Standing::Holds, Standing::NotYet),
                 Phase::Completed => (Standing::Holds, Standing::Holds),
                 Phase::Scheduled { .. } if succeeded => (Standing::Holds, Standing::Holds),
                 Phase::Scheduled { .. } => (Standing::Holds, Standing::NotYet),
@@ -205,9 +238,20 @@ fn a_condition_holds_as_the_contract_says_in_every_phase() {
             };
             assert_eq!(judge(Started, Some(&service)), started, "{phase:?}");
             assert_eq!(judge(Completed, Some(&service)), completed, "{phase:?}");
+            for health in Health::ALL {
+                let fit = phase == Phase::Running && matches!(health, Health::None | Health::Healthy);
+                let healthy = if fit { Standing::Holds } else { at_most(phase) };
+                assert_eq!(judge(Healthy, Some(&Service { health, ..service })), healthy, "{phase:?} {health:?}");
+            }
         }
     }
     assert_eq!(judge(Started, None), Standing::NotYet);
+    // One whose first slot has not come was never started; one that says that it is about to end is not healthy.
+    for phase in [Phase::Planning, Phase::Planned { slot: 1 }] {
+        assert_eq!(judge(Started, Some(&Service { run: 0, ..at(phase) })), Standing::NotYet);
+    }
+    let leaving = Service { notice: Notice::Stopping, ..at(Phase::Running) };
+    assert_eq!(judge(Healthy, Some(&leaving)), Standing::NotYet);
 }
 
 #[test]
@@ -216,21 +260,28 @@ fn a_successor_goes_on_where_its_predecessor_was_killed() {
     let always = Policy { restart: Restart::Always, ..never };
     let taken = |service: Service, child, policy: &Policy| {
         let left = left_behind(&service, child);
-        (left.map(|left| left.pid), take_over(service, left, true, SOON, policy))
+        let (service, event) = take_over(service, left, true, SOON);
+        let after = event.map_or(service, |event| step(service, event, SOON, policy).0);
+        (left.map(|left| left.pid), after)
     };
     // Between the record and the process: nothing was started.
-    let (left, service) = taken(at(Phase::Starting), 0, &never);
+    let (left, service) = taken(at(Phase::Spawning), 0, &never);
     assert_eq!((left, service.phase), (None, Phase::Waiting));
+    // While a hook ran: it is begun anew.
+    let (left, service) = taken(at(Phase::Preparing), 0, &never);
+    assert_eq!((left, service.phase, service.beside), (None, Phase::Waiting, Beside::Nothing));
     // Between the process and the record.
-    let (left, service) = taken(at(Phase::Starting), 9, &never);
+    let (left, service) = taken(at(Phase::Spawning), 9, &never);
     assert_eq!((left, service.phase), (Some(9), Phase::Failed(Reason::Ended)));
-    let (left, service) = taken(at(Phase::Running), 0, &always);
-    assert_eq!((left, service.phase), (Some(7), Phase::RestartPending { at: SOON.plus(Span::seconds(1)) }));
-    // Its end was seen and recorded: that is how it ended.
-    let seen = Service { process: None, ending: Some(Ending::Exited(Exit::Code(3))), ..at(Phase::Running) };
-    let (left, service) = taken(seen, 0, &never);
-    assert_eq!((left, service.phase), (None, Phase::Failed(Reason::Ended)));
-    assert_eq!(service.ending, seen.ending);
+    for phase in [STARTING, Phase::Running] {
+        let (left, service) = taken(at(phase), 0, &always);
+        assert_eq!((left, service.phase), (Some(7), Phase::RestartPending { at: SOON.plus(Span::seconds(1)) }));
+        // Its end was seen and recorded: that is how it ended.
+        let seen = Service { process: None, ending: Some(Ending::Exited(Exit::Code(3))), ..at(phase) };
+        let (left, service) = taken(seen, 0, &never);
+        assert_eq!((left, service.phase), (None, Phase::Failed(Reason::Ended)));
+        assert_eq!(service.ending, seen.ending);
+    }
     for stage in STAGES {
         for (then, phase) in
             [(Then::Down, Phase::Stopped), (Then::Start, Phase::Waiting), (Then::Leave, Phase::Stopped)]
@@ -242,9 +293,12 @@ fn a_successor_goes_on_where_its_predecessor_was_killed() {
         }
     }
     // What can't be killed is never joined by a second one.
-    let stuck = take_over(at(Phase::Running), Some(MAIN), false, SOON, &always);
-    assert_eq!((stuck.phase, stuck.process), (Phase::Failed(Reason::Stray), Some(MAIN)));
+    let (stuck, event) = take_over(at(Phase::Running), Some(MAIN), false, SOON);
+    assert_eq!((stuck.phase, stuck.process, event), (Phase::Failed(Reason::Stray), Some(MAIN), None));
     for phase in resting() {
         assert_eq!(taken(at(phase), 0, &always), (None, at(phase)));
     }
+    // The plan that died with it is made again.
+    let planning = taken(at(Phase::Planning), 0, &never).1;
+    assert_eq!((planning.phase, planning.beside), (Phase::Planning, Beside::Due(SOON)));
 }

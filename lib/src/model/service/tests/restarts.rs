@@ -1,7 +1,7 @@
 //! What the policy makes of every end.
 
 use super::*;
-use crate::model::spec::Restart;
+use crate::model::spec::{Restart, Timer};
 
 const POLICIES: [Restart; 3] = [Restart::Never, Restart::OnFailure, Restart::Always];
 
@@ -13,7 +13,12 @@ fn every_exit() -> impl Iterator<Item = Exit> {
 fn every_exit_under_every_policy_is_followed_by_what_the_policy_says() {
     for restart in POLICIES {
         for interval in [None, Some(Span::seconds(30))] {
-            let policy = Policy { restart, oneshot: interval.is_some(), interval, ..Policy::default() };
+            let policy = Policy {
+                restart,
+                oneshot: interval.is_some(),
+                timer: interval.map(Timer::Interval),
+                ..Policy::default()
+            };
             for ended in every_exit() {
                 let well = ended == Exit::Code(0);
                 let again = match restart {
@@ -39,14 +44,14 @@ fn every_exit_under_every_policy_is_followed_by_what_the_policy_says() {
 
 #[test]
 fn a_timed_oneshot_that_succeeded_once_keeps_that() {
-    let policy = Policy { oneshot: true, interval: Some(Span(5)), ..Policy::default() };
+    let policy = Policy { oneshot: true, timer: Some(Timer::Interval(Span(5))), ..Policy::default() };
     let once = Service { succeeded: true, ..at(Phase::Running) };
     assert!(step(once, exit(Exit::Code(1), true), NOW, &policy).0.succeeded);
 }
 
 /// Fails `count` times, each run up for `up`; the phases that followed.
 fn failures(policy: &Policy, event: impl Fn(u32) -> Event, up: Span, count: u32) -> Vec<Phase> {
-    let mut service = Service::new(true, NOW);
+    let mut service = Service::new(true, NOW, policy);
     let mut now = NOW;
     let mut phases = Vec::new();
     for round in 0..count {
@@ -86,7 +91,7 @@ fn the_first_failed_start_follows_the_same_policy_as_the_tenth() {
             assert!(phases.iter().all(|phase| matches!(phase, Phase::RestartPending { .. })), "{phases:?}");
         }
     }
-    let interval = Policy { oneshot: true, interval: Some(Span(9)), ..Policy::default() };
+    let interval = Policy { oneshot: true, timer: Some(Timer::Interval(Span(9))), ..Policy::default() };
     let phases = failures(&interval, |_| Event::NotSpawned(FAILURE), Span(0), 10);
     assert!(phases.len() == 10 && phases.iter().all(|phase| matches!(phase, Phase::Scheduled { .. })));
 }
@@ -129,7 +134,7 @@ fn what_outlived_the_main_process_does_not_count_as_having_been_up() {
 fn without_a_delay_an_end_starts_at_once_but_a_failed_start_comes_round_by_the_timer() {
     let policy = Policy { restart: Restart::Always, restart_delay: Span(0), ..Policy::default() };
     assert_eq!(step(at(Phase::Running), exit(Exit::Code(1), true), NOW, &policy).0.phase, Phase::Waiting);
-    let failed = step(at(Phase::Starting), Event::NotSpawned(FAILURE), NOW, &policy).0;
+    let failed = step(at(Phase::Spawning), Event::NotSpawned(FAILURE), NOW, &policy).0;
     assert_eq!(failed.phase, Phase::RestartPending { at: NOW });
     assert_eq!(step(failed, Event::Timer, NOW, &policy).0.phase, Phase::Waiting);
 }

@@ -12,8 +12,10 @@
 //!           an environment of its own has the whole of it
 //! ```
 
-use crate::model::spec::{Condition, Input, Output, Policy, Restart, ServiceSpec, StopScope};
-use crate::model::time::Span;
+mod policy;
+
+use crate::model::service::Kind;
+use crate::model::spec::{Condition, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec};
 use crate::name::ServiceName;
 use core::ffi::CStr;
 use std::collections::HashMap;
@@ -55,44 +57,7 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl A
     let mut section = Vec::new();
     let mut set = |key: &str, value: &str| put(&mut section, key, value.as_bytes());
     set("name", spec.name.as_str());
-    let Policy {
-        restart,
-        max_restarts,
-        reset_after,
-        restart_delay,
-        oneshot,
-        interval,
-        stop_signal,
-        stop_grace_period,
-        stop_scope,
-    } = spec.policy;
-    set(
-        "restart",
-        match restart {
-            Restart::Never => "never",
-            Restart::OnFailure => "on-failure",
-            Restart::Always => "always",
-        },
-    );
-    set("max_restarts", &max_restarts.to_string());
-    set("reset_after", &reset_after.0.to_string());
-    set("restart_delay", &restart_delay.0.to_string());
-    set("oneshot", if oneshot { "1" } else { "0" });
-    if let Some(interval) = interval {
-        set("interval", &interval.0.to_string());
-    }
-    set("stop_signal", &stop_signal.to_string());
-    if let Some(grace) = stop_grace_period {
-        set("stop_grace_period", &grace.0.to_string());
-    }
-    set(
-        "stop_scope",
-        match stop_scope {
-            StopScope::Tree => "tree",
-            StopScope::Process => "process",
-            StopScope::Group => "group",
-        },
-    );
+    policy::encode(&spec.policy, &mut set);
     if let Some(umask) = spec.umask {
         set("umask", &umask.to_string());
     }
@@ -115,9 +80,29 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl A
         let name = all.get(dependency.service).map_or("", |service| service.name.as_str());
         let condition = match dependency.condition {
             Condition::Started => "started",
+            Condition::Healthy => "healthy",
             Condition::Completed => "completed",
         };
         set("dependency", &format!("{} {condition} {name}", dependency.service));
+    }
+    match &spec.ready {
+        None => {}
+        Some(ReadyTest::NotifySystemd) => set("ready_by", "systemd"),
+        Some(ReadyTest::NotifyFd(number)) => set("ready_by", &format!("fd {number}")),
+        Some(ReadyTest::Log(_)) => set("ready_by", "log"),
+        Some(ReadyTest::Job(_)) => set("ready_by", "job"),
+    }
+    if let Some(expression) = &spec.schedule {
+        set("schedule", expression);
+    }
+    match &spec.reload {
+        Reload::Signal(number) => set("reload_signal", &number.to_string()),
+        Reload::Job(_) => {}
+    }
+    for kind in [Kind::PreStart, Kind::PostStop, Kind::Ready, Kind::Health, Kind::Reload] {
+        if let (Some(job), Some(key)) = (job_of(spec, kind), job_key(kind)) {
+            put_job(&mut section, key, job);
+        }
     }
     put(&mut section, "stdout", encode_output(&spec.stdout));
     put(&mut section, "stderr", encode_output(&spec.stderr));
@@ -134,6 +119,46 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl A
         }
     }
     section
+}
+
+fn job_of(spec: &ServiceSpec, kind: Kind) -> Option<&Job> {
+    match kind {
+        Kind::PreStart => spec.pre_start.as_ref(),
+        Kind::PostStop => spec.post_stop.as_ref(),
+        Kind::Ready => match &spec.ready {
+            Some(ReadyTest::Job(job)) => Some(job),
+            _ => None,
+        },
+        Kind::Health => spec.health.as_ref(),
+        Kind::Reload => match &spec.reload {
+            Reload::Job(job) => Some(job),
+            Reload::Signal(_) => None,
+        },
+        Kind::Plan => None,
+    }
+}
+
+/// The key of a job's arguments; the first value says which program they are for.
+const fn job_key(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::PreStart => Some("pre_start"),
+        Kind::PostStop => Some("post_stop"),
+        Kind::Ready => Some("ready"),
+        Kind::Health => Some("health"),
+        Kind::Reload => Some("reload"),
+        Kind::Plan => None,
+    }
+}
+
+fn put_job(section: &mut Vec<u8>, key: &str, job: &Job) {
+    let program: &[u8] = match job.program {
+        Program::Own => b"own",
+        Program::Probe => b"probe",
+    };
+    put(section, key, program);
+    for argument in &job.arguments {
+        put(section, key, argument.to_bytes());
+    }
 }
 
 /// The container's environment (or nothing) and the service's own: a later variable replaces an earlier one
@@ -207,6 +232,16 @@ impl<'a> Section<'a> {
     fn number<T: core::str::FromStr>(self, key: &'static str) -> Option<T> {
         self.text(key)?.parse().ok()
     }
+
+    /// A value of exactly so many numbers.
+    fn numbers<const N: usize>(self, key: &'static str) -> Option<[u64; N]> {
+        let mut words = self.text(key)?.split(' ');
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = words.next()?.parse().ok()?;
+        }
+        words.next().is_none().then_some(numbers)
+    }
 }
 
 /// One service's definition, borrowed from the mapping.
@@ -218,6 +253,8 @@ pub struct Definition<'a> {
     pub name: ServiceName,
     /// All that its life depends on.
     pub policy: Policy,
+    /// How it becomes ready.
+    pub ready: ReadyBy,
     /// User and group; `None`: unchanged.
     pub ids: Option<(u32, u32)>,
     /// Mode creation mask; `None`: unchanged.
@@ -230,6 +267,21 @@ pub struct Definition<'a> {
     pub stdout: Target<'a>,
     /// Its standard error.
     pub stderr: Target<'a>,
+}
+
+/// [`ReadyTest`], without what only others need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadyBy {
+    /// It is ready as soon as it runs.
+    Running,
+    /// By the socket at NOTIFY_SOCKET.
+    Systemd,
+    /// By a newline on this descriptor of its own.
+    Fd(u32),
+    /// By its output: zei-log writes the newline.
+    Log,
+    /// By the job [`Kind::Ready`].
+    Job,
 }
 
 /// [`Output`], borrowed.
@@ -262,30 +314,12 @@ pub struct Needs {
 
 impl<'a> Definition<'a> {
     fn decode(own: Section<'a>, common: Section<'a>) -> Option<Definition<'a>> {
-        let policy = Policy {
-            restart: match own.text("restart")? {
-                "always" => Restart::Always,
-                "on-failure" => Restart::OnFailure,
-                _ => Restart::Never,
-            },
-            max_restarts: own.number("max_restarts")?,
-            reset_after: Span(own.number("reset_after")?),
-            restart_delay: Span(own.number("restart_delay")?),
-            oneshot: own.text("oneshot")? == "1",
-            interval: own.number("interval").map(Span),
-            stop_signal: own.number("stop_signal")?,
-            stop_grace_period: own.number("stop_grace_period").map(Span),
-            stop_scope: match own.text("stop_scope")? {
-                "process" => StopScope::Process,
-                "group" => StopScope::Group,
-                _ => StopScope::Tree,
-            },
-        };
         Some(Definition {
             own,
             common,
             name: ServiceName::parse(own.text("name")?).ok()?,
-            policy,
+            policy: policy::decode(own)?,
+            ready: decode_ready(own.text("ready_by"))?,
             ids: own.number("uid").zip(own.number("gid")),
             umask: own.number("umask"),
             working_dir: own.one("working_dir"),
@@ -310,6 +344,26 @@ impl<'a> Definition<'a> {
         self.own.all("argument")
     }
 
+    /// A job's program, and its argument vector; `None`: there is no such job.
+    pub fn job(&self, kind: Kind) -> Option<(Program, impl Iterator<Item = &'a CStr> + Clone + use<'a>)> {
+        let mut values = self.own.all(job_key(kind)?);
+        let program = match values.next()?.to_bytes() {
+            b"probe" => Program::Probe,
+            _ => Program::Own,
+        };
+        Some((program, values))
+    }
+
+    /// The signal that makes it reload; `None`: a command does.
+    pub fn reload_signal(&self) -> Option<u8> {
+        self.own.number("reload_signal")
+    }
+
+    /// The cron expression.
+    pub fn schedule(&self) -> Option<&'a CStr> {
+        self.own.one("schedule")
+    }
+
     /// The supplementary groups.
     pub fn groups(&self) -> impl Iterator<Item = u32> {
         self.own.all("group").filter_map(|group| group.to_str().ok()?.parse().ok())
@@ -320,7 +374,11 @@ impl<'a> Definition<'a> {
         self.own.all("dependency").filter_map(|text| {
             let mut words = text.to_str().ok()?.split(' ');
             let index = words.next()?.parse().ok()?;
-            let condition = if words.next()? == "completed" { Condition::Completed } else { Condition::Started };
+            let condition = match words.next()? {
+                "completed" => Condition::Completed,
+                "healthy" => Condition::Healthy,
+                _ => Condition::Started,
+            };
             Some(Needs { index, name: ServiceName::parse(words.next()?).ok()?, condition })
         })
     }
@@ -334,6 +392,16 @@ impl<'a> Definition<'a> {
 
 fn key(variable: &CStr) -> &[u8] {
     variable.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn decode_ready(by: Option<&str>) -> Option<ReadyBy> {
+    Some(match by {
+        None => ReadyBy::Running,
+        Some("systemd") => ReadyBy::Systemd,
+        Some("log") => ReadyBy::Log,
+        Some("job") => ReadyBy::Job,
+        Some(other) => ReadyBy::Fd(other.strip_prefix("fd ")?.parse().ok()?),
+    })
 }
 
 fn decode_output(value: &CStr) -> Target<'_> {
@@ -350,10 +418,19 @@ fn decode_output(value: &CStr) -> Target<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::spec::{Dependency, Identity, OnEnd, Origin};
+    use crate::model::spec::{
+        Backoff, Dependency, HealthPolicy, HookPolicy, Identity, OnEnd, OnUnhealthy, Origin, Ready, Restart, StopScope,
+        Timer,
+    };
+    use crate::model::time::Span;
+    use proptest::prelude::*;
 
     fn strings(texts: &[&str]) -> Vec<CString> {
         texts.iter().map(|text| CString::new(*text).unwrap()).collect()
+    }
+
+    fn job(program: Program, arguments: &[&str]) -> Job {
+        Job { program, arguments: strings(arguments) }
     }
 
     fn spec(name: &str) -> ServiceSpec {
@@ -372,11 +449,17 @@ mod tests {
             umask: Some(0o27),
             policy: Policy {
                 restart: Restart::OnFailure,
-                interval: Some(Span(5)),
+                timer: Some(Timer::Interval(Span(5))),
                 stop_scope: StopScope::Group,
                 ..Policy::default()
             },
-            dependencies: vec![Dependency { service: 0, condition: Condition::Completed }],
+            ready: Some(ReadyTest::Job(job(Program::Probe, &["zei-probe", "tcp", ""]))),
+            health: Some(job(Program::Own, &["curl", "-f"])),
+            pre_start: Some(job(Program::Own, &["true"])),
+            post_stop: None,
+            reload: Reload::Signal(10),
+            schedule: Some("*/5 * * * *".into()),
+            dependencies: vec![Dependency { service: 0, condition: Condition::Completed, restart: false }],
             forward_signals: crate::signal::Set::EMPTY,
             on_exit: OnEnd::None,
             on_failure: OnEnd::None,
@@ -402,6 +485,78 @@ mod tests {
         let name = ServiceName::parse("first").unwrap();
         assert_eq!(read.needs().collect::<Vec<_>>(), [Needs { index: 0, name, condition: Condition::Completed }]);
         assert!(Definitions(&bytes).service(2).is_none());
+    }
+
+    #[test]
+    fn jobs_are_read_back_with_their_programs() {
+        let services = [spec("first")];
+        let bytes = encode(&services, &strings(&[]), None);
+        let read = Definitions(&bytes).service(0).unwrap();
+        let arguments = |kind| read.job(kind).map(|(program, words)| (program, words.collect::<Vec<_>>()));
+        assert_eq!(arguments(Kind::Ready), Some((Program::Probe, vec![c"zei-probe", c"tcp", c""])));
+        assert_eq!(arguments(Kind::Health), Some((Program::Own, vec![c"curl", c"-f"])));
+        assert_eq!(arguments(Kind::PreStart), Some((Program::Own, vec![c"true"])));
+        assert_eq!((arguments(Kind::PostStop), arguments(Kind::Reload), arguments(Kind::Plan)), (None, None, None));
+        assert_eq!((read.ready, read.reload_signal()), (ReadyBy::Job, Some(10)));
+        assert_eq!(read.schedule(), Some(c"*/5 * * * *"));
+        for (test, by) in [
+            (None, ReadyBy::Running),
+            (Some(ReadyTest::NotifySystemd), ReadyBy::Systemd),
+            (Some(ReadyTest::NotifyFd(17)), ReadyBy::Fd(17)),
+            (Some(ReadyTest::Log("x".into())), ReadyBy::Log),
+        ] {
+            let bytes = encode(&[ServiceSpec { ready: test, ..spec("first") }], &strings(&[]), None);
+            assert_eq!(Definitions(&bytes).service(0).unwrap().ready, by);
+        }
+    }
+
+    fn any_hook() -> impl Strategy<Value = Option<HookPolicy>> {
+        proptest::option::of(proptest::option::of(any::<u64>().prop_map(Span)))
+            .prop_map(|hook| hook.map(|timeout| HookPolicy { timeout }))
+    }
+
+    prop_compose! {
+        fn any_policy()(
+            restart in proptest::sample::select(vec![Restart::Never, Restart::OnFailure, Restart::Always]),
+            stop_scope in proptest::sample::select(vec![StopScope::Tree, StopScope::Process, StopScope::Group]),
+            backoff in proptest::option::of((any::<u32>(), any::<u64>(), any::<u32>())),
+            timer in proptest::option::of(prop_oneof![
+                any::<u64>().prop_map(|span| Timer::Interval(Span(span))),
+                any::<bool>().prop_map(|catch_up| Timer::Schedule { catch_up })
+            ]),
+            ready in proptest::option::of(prop_oneof![
+                Just(Ready::Told),
+                (any::<u64>(), any::<u64>())
+                    .prop_map(|(interval, timeout)| Ready::Asked { interval: Span(interval), timeout: Span(timeout) })
+            ]),
+            health in proptest::option::of((any::<[u64; 4]>(), any::<u32>(), proptest::sample::select(vec![
+                OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Shutdown
+            ]))),
+            hooks in (any_hook(), any_hook(), any_hook()),
+            spans in any::<[u64; 3]>(),
+            maybe in proptest::array::uniform3(proptest::option::of(any::<u64>().prop_map(Span))),
+            max_restarts: u32, oneshot: bool, stop_signal in 1u8..=64,
+        ) -> Policy {
+            Policy {
+                restart, stop_scope, timer, ready, max_restarts, oneshot, stop_signal,
+                backoff: backoff.map(|(factor, max, jitter)| Backoff { factor, max: Span(max), jitter }),
+                health: health.map(|(spans, retries, on_unhealthy)| HealthPolicy {
+                    interval: Span(spans[0]), timeout: Span(spans[1]), start_period: Span(spans[2]),
+                    start_interval: Span(spans[3]), retries, on_unhealthy,
+                }),
+                pre_start: hooks.0, post_stop: hooks.1, reload: hooks.2,
+                reset_after: Span(spans[0]), restart_delay: Span(spans[1]), drain: Span(spans[2]),
+                ready_timeout: maybe[0], watchdog: maybe[1], stop_grace_period: maybe[2],
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_policy_is_read_back_as_it_was_given(policy in any_policy()) {
+            let bytes = encode(&[ServiceSpec { policy, ..spec("web") }], &strings(&[]), None);
+            prop_assert_eq!(Definitions(&bytes).service(0).unwrap().policy, policy);
+        }
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! numbers that they have in zei-log:
 //!
 //! ```text
-//! token=HEX\0 state=FD\0 [services=FD\0] and for each service: name=NAME\0 [pattern=REGEX\0] [notify=FD\0]
+//! token=HEX\0 state=FD\0 hand=FD\0 [services=FD\0] and for each service: name=NAME\0 [pattern=REGEX\0] [notify=FD\0]
 //! and for each of its log pipes: stdout=FD\0 or stderr=FD\0, by the container's stream that it goes to
 //! ```
 
+use crate::model::init::{STEADY, delay};
+use crate::model::time::Time;
 use crate::name::ServiceName;
 
 /// A stream of the container.
@@ -38,6 +40,9 @@ pub struct Table {
     pub token: u64,
     /// The state of the pump: a memfd of [`Table::state_size`] bytes, all zero at first.
     pub state: i32,
+    /// An empty pipe, for reading and writing, through which goes what is taken out of a log pipe and kept in the
+    /// state: whether it was taken out can be seen by what is in it.
+    pub hand: i32,
     /// The directory of all services' directories; `None` where zei runs without one.
     pub services: Option<i32>,
     /// The services.
@@ -57,8 +62,12 @@ pub struct Pumped {
     pub streams: Vec<(Side, i32)>,
 }
 
-/// In the state: one for the container's streams, then one for each log pipe.
-pub const STATE_SLOT: usize = 16;
+/// So much of a line that has no end yet is kept outside of its log pipe.
+pub const KEPT: usize = 4096;
+/// Of the state: what concerns the container's streams.
+pub const STATE_HEAD: usize = 16;
+/// Of the state: what concerns one log pipe; behind numbers there is room for what is kept.
+pub const STATE_SLOT: usize = 32 + KEPT;
 
 impl Table {
     /// The bytes of the table.
@@ -67,6 +76,7 @@ impl Table {
         let mut put = |key: &str, value: &dyn core::fmt::Display| bytes.extend(format!("{key}={value}\0").into_bytes());
         put("token", &format_args!("{:x}", self.token));
         put("state", &self.state);
+        put("hand", &self.hand);
         if let Some(services) = &self.services {
             put("services", services);
         }
@@ -87,12 +97,13 @@ impl Table {
 
     /// Reads the table; `None` where it is none.
     pub fn decode(bytes: &[u8]) -> Option<Table> {
-        let mut table = Table { token: 0, state: -1, services: None, pumped: Vec::new() };
+        let mut table = Table { token: 0, state: -1, hand: -1, services: None, pumped: Vec::new() };
         for entry in bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0) {
             let (key, value) = core::str::from_utf8(entry).ok()?.split_once('=')?;
             match (key, table.pumped.last_mut()) {
                 ("token", _) => table.token = u64::from_str_radix(value, 16).ok()?,
                 ("state", _) => table.state = value.parse().ok()?,
+                ("hand", _) => table.hand = value.parse().ok()?,
                 ("services", _) => table.services = Some(value.parse().ok()?),
                 ("name", _) => table.pumped.push(Pumped {
                     name: ServiceName::parse(value).ok()?,
@@ -107,14 +118,15 @@ impl Table {
                 _ => return None,
             }
         }
-        (table.state >= 0).then_some(table)
+        (table.state >= 0 && table.hand >= 0).then_some(table)
     }
 
     /// All descriptors that it names, each once.
     pub fn descriptors(&self) -> Vec<i32> {
         let of =
             |pumped: &Pumped| pumped.streams.iter().map(|(_, pipe)| *pipe).chain(pumped.notify).collect::<Vec<_>>();
-        let mut all: Vec<i32> = self.pumped.iter().flat_map(of).chain(self.services).chain([self.state]).collect();
+        let mut all: Vec<i32> =
+            self.pumped.iter().flat_map(of).chain(self.services).chain([self.state, self.hand]).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -127,7 +139,41 @@ impl Table {
 
     /// How large the state is, in bytes.
     pub fn state_size(&self) -> usize {
-        (1 + self.streams()) * STATE_SLOT
+        STATE_HEAD + self.streams() * STATE_SLOT
+    }
+}
+
+/// Whether zei-log runs, and when the next one is started: at once, after a second, then every ten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// It runs since then; so many before it have died soon.
+    Alive(Time, u32),
+    /// It is to be started then.
+    Due(Time, u32),
+}
+
+impl Life {
+    /// It has been started.
+    pub fn started(&mut self, now: Time) {
+        let (Life::Alive(_, tries) | Life::Due(_, tries)) = *self;
+        *self = Life::Alive(now, tries);
+    }
+
+    /// It has died, or could not be started.
+    pub fn ended(&mut self, now: Time) {
+        let tries = match *self {
+            Life::Alive(since, _) if now.since(since) >= STEADY => 0,
+            Life::Alive(_, tries) | Life::Due(_, tries) => tries,
+        };
+        *self = Life::Due(now.plus(delay(tries)), tries.saturating_add(1));
+    }
+
+    /// When it is to be started.
+    pub fn deadline(&self) -> Option<Time> {
+        match *self {
+            Life::Alive(..) => None,
+            Life::Due(at, _) => Some(at),
+        }
     }
 }
 
@@ -146,6 +192,7 @@ mod tests {
         let table = Table {
             token: u64::MAX,
             state: 20,
+            hand: 21,
             services: Some(7),
             pumped: vec![
                 pumped("web", Some("a = b\n$"), Some(30), vec![(Side::Out, 31), (Side::Err, 32)]),
@@ -154,15 +201,41 @@ mod tests {
             ],
         };
         assert_eq!(Table::decode(&table.encode()), Some(table.clone()));
-        assert_eq!(table.descriptors(), [7, 20, 30, 31, 32, 33]);
-        assert_eq!((table.streams(), table.state_size()), (3, 64));
-        let least = Table { token: 0, state: 3, services: None, pumped: vec![] };
+        assert_eq!(table.descriptors(), [7, 20, 21, 30, 31, 32, 33]);
+        assert_eq!((table.streams(), table.state_size()), (3, STATE_HEAD + 3 * STATE_SLOT));
+        let least = Table { token: 0, state: 3, hand: 4, services: None, pumped: vec![] };
         assert_eq!(Table::decode(&least.encode()), Some(least));
     }
 
     #[test]
+    fn a_dead_one_is_replaced_at_once_then_after_a_second_then_every_ten_until_one_has_lived_long() {
+        let mut life = Life::Due(Time(5), 0);
+        assert_eq!(life.deadline(), Some(Time(5)));
+        for (now, next) in [(10, 10), (20, 1020), (30, 10_030), (40, 10_040), (20_000, 20_000), (20_001, 21_001)] {
+            life.started(Time(now - 1));
+            if now == 20_000 {
+                life = Life::Alive(Time(10_000), 4);
+            }
+            assert_eq!(life.deadline(), None);
+            life.ended(Time(now));
+            assert_eq!(life.deadline(), Some(Time(next)), "{now}");
+        }
+        // Nor can it be started again and again.
+        life.ended(Time(30_000));
+        assert_eq!(life.deadline(), Some(Time(40_000)));
+    }
+
+    #[test]
     fn what_is_no_table_is_none() {
-        for bytes in [&b""[..], b"token=1\0", b"state=3", b"state=3\0notify=4\0", b"state=3\0other=4\0", b"state=x\0"] {
+        for bytes in [
+            &b""[..],
+            b"state=3\0",
+            b"hand=3\0",
+            b"state=3\0hand=4",
+            b"state=3\0hand=4\0notify=4\0",
+            b"state=3\0hand=4\0other=4\0",
+            b"state=x\0hand=4\0",
+        ] {
             assert_eq!(Table::decode(bytes), None, "{}", String::from_utf8_lossy(bytes));
         }
     }

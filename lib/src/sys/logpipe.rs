@@ -54,17 +54,6 @@ pub fn reader(pipe: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     open_again(pipe, OFlag::O_RDONLY | OFlag::O_NONBLOCK)
 }
 
-/// Whether the pipe is full: a writer of one byte would have to wait.
-///
-/// # Errors
-/// Of open(2) and poll(2).
-pub fn is_full(pipe: BorrowedFd<'_>) -> Result<bool, Errno> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let writer = open_again(pipe, OFlag::O_WRONLY | OFlag::O_NONBLOCK)?;
-    let mut polled = [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)];
-    Ok(poll(&mut polled, PollTimeout::ZERO)? == 0)
-}
-
 /// Marks that `run` begins. To be called by the supervisor for each log pipe of its service right before it makes
 /// the process. A pipe that is full, because nobody takes the container's output, is made larger for the mark.
 ///
@@ -121,9 +110,7 @@ mod tests {
     fn a_mark_gets_into_a_full_pipe_and_waits_for_nobody() {
         let pipe = make().unwrap();
         let mut filler = Writer::new(pipe.as_fd()).unwrap();
-        assert_eq!(is_full(pipe.as_fd()), Ok(false));
         while filler.write(&[b'x'; 4096]).is_ok() {}
-        assert_eq!(is_full(pipe.as_fd()), Ok(true));
         assert_eq!(mark(pipe.as_fd(), 1, 2), Ok(()));
         let mut all = vec![0; 70_000];
         let length = read(&pipe, &mut all).unwrap();

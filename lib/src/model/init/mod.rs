@@ -12,7 +12,8 @@ use crate::model::service::{Ending, Phase, Reason, Service, Shutdown};
 use crate::model::spec::{OnEnd, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
 use crate::signal;
-use member::{Member, STEADY, Supervisor, delay};
+use member::{Member, Supervisor};
+pub use member::{STEADY, delay};
 
 /// From this long after its begin on a shutdown says whom it waits for.
 const PATIENCE: Span = Span::seconds(5);

@@ -3,6 +3,7 @@
 //! Owns: the way from the command line to a running tree, and the messages about what is wrong on it.
 //! Must never: start anything before all of the configuration is known to be good.
 
+pub mod pump;
 mod rundir;
 mod shared;
 mod terminal;

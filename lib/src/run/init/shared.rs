@@ -57,7 +57,7 @@ pub fn share(
 }
 
 /// A memfd that can't change any more.
-fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno> {
     let file = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut rest = bytes;
     while !rest.is_empty() {

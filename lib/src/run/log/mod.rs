@@ -5,10 +5,12 @@
 //!
 //! One process for all services that need it, started and replaced by zei-init. A log pipe is looked at without
 //! taking anything out (`source`), what is there is inspected for the line that makes a service ready and kept as its
-//! last lines (`lines`, `tail`, `served`), written to the container's stream a line at a time (`step`, `outlet`), and
-//! only then taken out. So it can be killed at any instant: its successor finds in the pipe what was not delivered,
-//! and at most what was written last is written twice.
+//! last lines (`lines`, `tail`, `served`), written to the container's stream in whole lines (`step`, `outlet`, `turn`),
+//! and only then taken out. So it can be killed at any instant: its successor finds in the pipe what was not
+//! delivered, and at most what was written last is written twice. The begin of a line whose end has not come is
+//! taken out before (`begun`), and kept in memory that zei-init holds (`state`).
 
+mod begun;
 mod lines;
 mod outlet;
 mod pump;
@@ -16,7 +18,9 @@ mod served;
 mod source;
 mod state;
 mod step;
+mod stream;
 mod tail;
+mod turn;
 
 use crate::exit;
 use crate::model::pump::{Side, Table};
@@ -30,12 +34,13 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::stat::fstat;
 use outlet::Outlet;
-use pump::{Pump, Stream};
+use pump::Pump;
 use served::Served;
-use source::{Glass, Source};
+use source::{Glass, Sink, Source};
 use state::State;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use stream::Stream;
 
 /// The name that stands before every message.
 pub const PROGRAM: &str = "zei-log";
@@ -89,27 +94,27 @@ fn begin(arguments: Arguments) -> Result<Running, Failure> {
     drop(file);
     let mut passed = Passed::take(&table);
     let state = State::over(passed.0.remove(&table.state).ok_or(missing)?);
+    let hand = passed.0.remove(&table.hand).ok_or(missing)?;
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::TERM])).map_err(|errno| ("take signals", errno))?;
     let glass = Glass::new().map_err(|errno| ("make a pipe", errno))?;
+    let sink = Sink::over(hand).map_err(|errno| ("open a pipe; it needs /proc", errno))?;
     let outlets = outlets(&state).map_err(|errno| ("look at the container's output", errno))?;
     let (mut streams, mut served) = (Vec::new(), Vec::new());
     for pumped in &table.pumped {
         let mut told = None;
         for (side, pipe) in &pumped.streams {
-            let source = passed.get(*pipe).ok_or(missing)?;
-            let source = Source::over(source).map_err(|errno| ("open a log pipe; it needs /proc", errno))?;
+            // Its own descriptor for writing would keep the log pipe from ever ending.
+            let source = passed.0.remove(pipe).ok_or(missing)?;
+            let source = Source::over(source.as_fd()).map_err(|errno| ("open a log pipe; it needs /proc", errno))?;
             let outlet = if *side == Side::Err { outlets.len() - 1 } else { 0 };
-            let run = state.run(streams.len());
             told = told.max(state.told(streams.len()));
-            streams.push(Stream::new(served.len(), *side, outlet, source, run));
+            streams.push(Stream::new(served.len(), *side, outlet, source));
         }
-        let notify = pumped.notify.and_then(|number| passed.get(number)?.try_clone_to_owned().ok());
+        let notify = pumped.notify.and_then(|number| passed.0.remove(&number));
         served.push(Served::new(pumped, notify, table.services.and_then(|number| passed.get(number)), told));
     }
-    // Its own descriptors for writing would keep a log pipe from ever ending.
-    drop(passed);
-    let pump = Pump::new(streams, served, outlets, state, Marks::of(table.token), glass);
+    let pump = Pump::new(streams, served, outlets, state, Marks::of(table.token), glass, sink);
     Running::begin(pump, signals).map_err(|errno| ("watch the log pipes", errno))
 }
 
@@ -193,7 +198,7 @@ impl Running {
                 }
                 data => {
                     let index = usize::try_from(data).unwrap_or(usize::MAX);
-                    self.pump.wake(index, event.events().contains(EpollFlags::EPOLLHUP));
+                    self.pump.wake(index);
                 }
             }
         }

@@ -23,8 +23,8 @@ const UNTOLD: Span = Span(10);
 pub struct Open {
     /// Whose.
     pub stream: usize,
-    /// What stands there of it is taken out of the log pipe already.
-    pub taken: bool,
+    /// The state tells what stands there of it; if not, it is being written.
+    pub is_sure: bool,
 }
 
 /// Whether a stream may write.
@@ -71,7 +71,7 @@ impl Outlet {
             writer: Writer::new(raw::standard(descriptor))?,
             open,
             ends: false,
-            torn: open.is_some_and(|open| !open.taken),
+            torn: open.is_some_and(|open| !open.is_sure),
             held_up: None,
             blocked: false,
             retry: None,
@@ -83,6 +83,11 @@ impl Outlet {
     /// So many bytes get out in one piece.
     pub fn atomic(&self) -> usize {
         if self.writer.is_pipe() { nowait::ATOMIC } else { super::source::WINDOW }
+    }
+
+    /// Whether what this stream has begun was cut off by a kill, so that it is to be written again.
+    pub fn is_torn(&self, stream: usize) -> bool {
+        self.torn && self.open.is_some_and(|open| open.stream == stream)
     }
 
     /// Whether it takes nothing now.
@@ -130,9 +135,6 @@ impl Outlet {
     /// Keeps whose line is in the middle; before it is written, so that a successor knows. `ends`: its end is there,
     /// but does not get out with the rest.
     pub fn set_open(&mut self, open: Option<Open>, state: &State, ends: bool) {
-        // What is taken out once can't come back.
-        let taken = |old: Open, new: Open| old.stream == new.stream && old.taken && !self.torn;
-        let open = open.map(|new| Open { taken: new.taken || self.open.is_some_and(|old| taken(old, new)), ..new });
         if open != self.open || self.torn {
             state.set_open(self.index, open);
             (self.open, self.torn) = (open, false);

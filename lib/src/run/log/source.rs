@@ -3,9 +3,10 @@
 //! Owns: that nothing leaves the pipe before it is delivered, so that a zei-log that is killed loses nothing.
 //! Must never: wait.
 
+use crate::model::pump::KEPT;
 use crate::sys::logpipe;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, tee};
+use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
 use nix::unistd::{pipe2, read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,10 +29,7 @@ pub enum Found {
 pub struct Glass {
     near: OwnedFd,
     far: OwnedFd,
-    /// So many bytes fit into it.
-    capacity: usize,
     window: Vec<u8>,
-    scratch: Vec<u8>,
 }
 
 impl Glass {
@@ -41,15 +39,17 @@ impl Glass {
     /// Of pipe(2).
     pub fn new() -> Result<Glass, Errno> {
         let (near, far) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let capacity = capacity(near.as_fd());
-        Ok(Glass { near, far, capacity, window: vec![0; WINDOW], scratch: vec![0; WINDOW] })
+        Ok(Glass { near, far, window: vec![0; KEPT + WINDOW] })
     }
 
-    /// Looks at what a pipe holds.
+    /// Looks at what a pipe holds. It stands in the window behind `kept`, which is copied there.
     ///
     /// # Errors
     /// Of tee(2) and read(2).
-    pub fn look(&mut self, source: &Source) -> Result<Found, Errno> {
+    pub fn look(&mut self, kept: &[u8], source: &Source) -> Result<Found, Errno> {
+        if let Some(begin) = self.window.get_mut(..kept.len()) {
+            begin.copy_from_slice(kept);
+        }
         let length = match tee(&source.pipe, &self.far, WINDOW, SpliceFFlags::SPLICE_F_NONBLOCK) {
             Ok(0) => return Ok(Found::End),
             Ok(length) => length,
@@ -58,7 +58,7 @@ impl Glass {
         };
         let mut filled = 0;
         while filled < length {
-            match read(&self.near, self.window.get_mut(filled..).unwrap_or_default())? {
+            match read(&self.near, self.window.get_mut(kept.len() + filled..).unwrap_or_default())? {
                 0 => break,
                 more => filled += more,
             }
@@ -66,13 +66,38 @@ impl Glass {
         Ok(Found::Bytes(filled))
     }
 
-    /// What was found last.
+    /// The first bytes of the window.
     pub fn window(&self, length: usize) -> &[u8] {
         self.window.get(..length).unwrap_or(&self.window)
     }
+}
+
+/// Where what is taken out of log pipes ends up.
+#[derive(Debug)]
+pub struct Sink {
+    scratch: Vec<u8>,
+    /// A pipe that outlives this process: what is in it was moved out of a log pipe.
+    hand: OwnedFd,
+    hand_source: Source,
+}
+
+impl Sink {
+    /// Over the hand, as zei-init has it.
+    ///
+    /// # Errors
+    /// Of open(2).
+    pub fn over(hand: OwnedFd) -> Result<Sink, Errno> {
+        let hand_source = Source::over(hand.as_fd())?;
+        Ok(Sink { scratch: vec![0; WINDOW], hand, hand_source })
+    }
+
+    /// What is in the hand.
+    pub fn hand(&self) -> &Source {
+        &self.hand_source
+    }
 
     /// Takes bytes out of a pipe that were looked at.
-    pub fn consume(&mut self, source: &Source, length: usize) {
+    pub fn take(&mut self, source: &Source, length: usize) {
         let mut left = length;
         while left > 0 {
             // Fewer are there only where somebody else took some, who must be root.
@@ -81,6 +106,23 @@ impl Glass {
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+
+    /// Moves them into the hand, which is empty: a kill leaves each byte in one of the two.
+    pub fn shift(&mut self, source: &Source, length: usize) {
+        let mut left = length;
+        while left > 0 {
+            match splice(&source.pipe, None, &self.hand, None, left, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                Ok(moved) if moved > 0 => left -= moved,
+                // A hand that is too small, as of a user who has too many pipes.
+                Ok(_) | Err(_) => return self.take(source, left),
+            }
+        }
+    }
+
+    /// Lets go of what is in the hand.
+    pub fn open_hand(&mut self) {
+        while matches!(read(&self.hand_source.pipe, &mut self.scratch), Ok(length) if length > 0) {}
     }
 }
 
@@ -99,29 +141,12 @@ impl Source {
     pub fn over(pipe: BorrowedFd<'_>) -> Result<Source, Errno> {
         Ok(Source { pipe: logpipe::reader(pipe)? })
     }
-
-    /// Whether the pipe may be too full to hold much more than `length` bytes, which are those that it holds. Its
-    /// pages may be half empty, as a write of less than PIPE_BUF is never divided.
-    pub fn is_crowded(&self, length: usize, glass: &Glass) -> bool {
-        const PAGE: usize = 4096;
-        // A pipe has one page at least, so most lines ask nothing.
-        length >= PAGE / 2 && length >= capacity(self.pipe.as_fd()).min(glass.capacity).min(WINDOW) / 2
-    }
-
-    /// Whether nobody can write any more until something is taken out.
-    pub fn is_full(&self) -> bool {
-        logpipe::is_full(self.pipe.as_fd()).unwrap_or(false)
-    }
 }
 
 impl AsFd for Source {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
-}
-
-fn capacity(pipe: BorrowedFd<'_>) -> usize {
-    fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(WINDOW)
 }
 
 #[cfg(test)]
@@ -132,35 +157,29 @@ mod tests {
     #[test]
     fn what_is_looked_at_stays_in_the_pipe_until_it_is_taken_out() {
         let pipe = logpipe::make().unwrap();
-        let (source, mut glass) = (Source::over(pipe.as_fd()).unwrap(), Glass::new().unwrap());
-        assert_eq!(glass.look(&source), Ok(Found::Nothing));
+        let source = Source::over(pipe.as_fd()).unwrap();
+        let (mut glass, mut sink) = (Glass::new().unwrap(), Sink::over(logpipe::make().unwrap()).unwrap());
+        assert_eq!(glass.look(b"", &source), Ok(Found::Nothing));
         write(&pipe, b"one two").unwrap();
         for _look in 0..2 {
-            assert_eq!(glass.look(&source), Ok(Found::Bytes(7)));
-            assert_eq!(glass.window(7), b"one two");
+            assert_eq!(glass.look(b"zero ", &source), Ok(Found::Bytes(7)));
+            assert_eq!(glass.window(12), b"zero one two");
         }
-        glass.consume(&source, 4);
+        sink.take(&source, 4);
         write(&pipe, b"!").unwrap();
-        assert_eq!(glass.look(&source), Ok(Found::Bytes(4)));
+        assert_eq!(glass.look(b"", &source), Ok(Found::Bytes(4)));
         assert_eq!(glass.window(4), b"two!");
-        drop(pipe);
+        write(&pipe, b" three").unwrap();
+        sink.shift(&source, 4);
+        assert_eq!(glass.look(b"", sink.hand()), Ok(Found::Bytes(4)));
+        assert_eq!(glass.window(4), b"two!");
+        sink.open_hand();
+        assert_eq!(glass.look(b"", sink.hand()), Ok(Found::Nothing));
+        assert_eq!(glass.look(b"", &source), Ok(Found::Bytes(6)));
         // More than there is: it waits for nothing.
-        glass.consume(&source, 100);
-        assert_eq!(glass.look(&source), Ok(Found::End));
-    }
-
-    #[test]
-    fn a_pipe_is_crowded_before_it_can_be_full() {
-        for piece in [1, 100, 2049, 4095, 4096] {
-            let pipe = logpipe::make().unwrap();
-            let (source, mut glass) = (Source::over(pipe.as_fd()).unwrap(), Glass::new().unwrap());
-            let writer = logpipe::writer(pipe.as_fd()).unwrap();
-            while !source.is_full() {
-                write(&writer, &vec![b'x'; piece]).unwrap();
-            }
-            let Ok(Found::Bytes(length)) = glass.look(&source) else { panic!("bytes are there") };
-            assert!(source.is_crowded(length, &glass), "{piece}: {length}");
-            assert!(!source.is_crowded(2000, &glass));
-        }
+        sink.take(&source, 100);
+        drop(pipe);
+        assert_eq!(glass.look(b"kept", &source), Ok(Found::End));
+        assert_eq!(glass.window(4), b"kept");
     }
 }

@@ -11,21 +11,18 @@ use memchr::{memchr, memrchr};
 pub enum Patience {
     /// It may come soon.
     Fresh,
-    /// It was waited for long enough: what is there is passed on, and stays in the pipe until the rest is there.
-    Due,
-    /// The pipe can't hold more of it: what is there is passed on and taken out.
+    /// Its begin can't be kept, or is out already: what is there is passed on.
     Crowded,
-    /// Nothing more will come.
+    /// It was waited for long enough, or nothing more will come: what is there is passed on, also if it could be the
+    /// begin of a mark.
     Over,
 }
 
-/// What the pipe holds.
+/// What a stream holds that is not passed on yet.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'w> {
-    /// Its bytes, or the first of them.
+    /// Its first bytes.
     pub window: &'w [u8],
-    /// So many of them are passed on already: the begin of a line.
-    pub delivered: usize,
     /// So many bytes get out in one piece.
     pub atomic: usize,
     /// How a line without end is treated.
@@ -35,22 +32,19 @@ pub struct View<'w> {
 /// What is to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Nothing, until more has come or the line without end is due.
+    /// Nothing, until more has come or the line without end was waited for long enough.
     Wait,
-    /// What is not delivered yet up to `to` is to be written, then `consume` bytes to be taken out of the pipe.
-    /// `ends`: a line ends there.
+    /// So many bytes are to be written and taken out. `ends`: they end with a newline; if not, none of them is one.
     Write {
-        /// An index in the window.
-        to: usize,
         /// Counted from the window's begin.
-        consume: usize,
-        /// Whether what is written ends with a newline.
+        length: usize,
+        /// Whether a line ends there.
         ends: bool,
     },
-    /// A run begins: a line that has no end is to be ended, then `consume` bytes to be taken out of the pipe.
+    /// A run begins: a line that has no end is to be ended, then so many bytes to be taken out.
     Begin {
         /// Counted from the window's begin.
-        consume: usize,
+        length: usize,
         /// Its number.
         run: u64,
     },
@@ -83,34 +77,26 @@ pub fn text_end(window: &[u8], from: usize, to: usize, marks: &Marks) -> (usize,
 
 /// The next step. Whole lines come first, as many as get out in one piece.
 pub fn next(view: &View<'_>, marks: &Marks) -> Step {
-    let View { window, delivered, atomic, patience } = *view;
-    let near = window.len().min(delivered.saturating_add(atomic));
-    let (mut end, mut after) = text_end(window, delivered, near, marks);
-    if let Some(at) = window.get(delivered..end).and_then(|text| memrchr(b'\n', text)) {
-        let to = delivered + at + 1;
-        return Step::Write { to, consume: to, ends: true };
+    let View { window, atomic, patience } = *view;
+    let near = window.len().min(atomic);
+    let (mut end, mut after) = text_end(window, 0, near, marks);
+    if let Some(at) = window.get(..end).and_then(|text| memrchr(b'\n', text)) {
+        return Step::Write { length: at + 1, ends: true };
     }
     if after == After::Open {
         (end, after) = text_end(window, near, window.len(), marks);
         if let Some(at) = window.get(near..end).and_then(|text| memchr(b'\n', text)) {
-            let to = near + at + 1;
-            return Step::Write { to, consume: to, ends: true };
+            return Step::Write { length: near + at + 1, ends: true };
         }
     }
-    if after == After::Unfinished && matches!(patience, Patience::Due | Patience::Over) {
+    if after == After::Unfinished && patience == Patience::Over {
         // A mark comes in one piece.
         (end, after) = (window.len(), After::Open);
     }
     match after {
-        After::Mark(length, run) if end == delivered => Step::Begin { consume: end + length, run },
-        After::Mark(..) => Step::Write { to: end, consume: 0, ends: false },
-        After::Open | After::Unfinished => match patience {
-            Patience::Fresh => Step::Wait,
-            Patience::Due if end == delivered => Step::Wait,
-            Patience::Due => Step::Write { to: end, consume: 0, ends: false },
-            Patience::Crowded | Patience::Over if end == 0 => Step::Wait,
-            Patience::Crowded | Patience::Over => Step::Write { to: end, consume: end, ends: false },
-        },
+        After::Mark(length, run) if end == 0 => Step::Begin { length, run },
+        After::Open | After::Unfinished if end == 0 || patience == Patience::Fresh => Step::Wait,
+        After::Mark(..) | After::Open | After::Unfinished => Step::Write { length: end, ends: false },
     }
 }
 
@@ -122,33 +108,29 @@ mod tests {
 
     const TOKEN: u64 = 9;
 
-    fn step(window: &[u8], delivered: usize, patience: Patience) -> Step {
-        next(&View { window, delivered, atomic: 8, patience }, &Marks::of(TOKEN))
+    fn step(window: &[u8], patience: Patience) -> Step {
+        next(&View { window, atomic: 8, patience }, &Marks::of(TOKEN))
     }
 
     #[test]
-    fn whole_lines_go_at_once_and_a_line_without_end_waits_until_it_is_due() {
-        use Patience::{Crowded, Due, Fresh, Over};
-        let write = |to, consume, ends| Step::Write { to, consume, ends };
-        for (window, delivered, patience, expected) in [
-            ("a\nb\nc", 0, Fresh, write(4, 4, true)),
-            ("a\n1234567\n", 0, Fresh, write(2, 2, true)),
-            ("123456789\nb\n", 0, Fresh, write(10, 10, true)),
-            ("c", 0, Fresh, Step::Wait),
-            ("c", 0, Due, write(1, 0, false)),
-            ("c", 1, Due, Step::Wait),
-            ("cd", 1, Due, write(2, 0, false)),
-            ("cd\ne", 1, Due, write(3, 3, true)),
-            ("c", 1, Crowded, write(1, 1, false)),
-            ("123456789", 0, Crowded, write(9, 9, false)),
-            ("", 0, Over, Step::Wait),
-            ("\0zei-ru", 0, Fresh, Step::Wait),
-            ("\0zei-ru", 0, Crowded, Step::Wait),
-            ("a\0zei-ru", 0, Crowded, write(1, 1, false)),
-            ("\0zei-ru", 0, Due, write(7, 0, false)),
-            ("\0zei-ru", 0, Over, write(7, 7, false)),
+    fn whole_lines_go_at_once_and_a_line_without_end_waits() {
+        use Patience::{Crowded, Fresh, Over};
+        let write = |length, ends| Step::Write { length, ends };
+        for (window, patience, expected) in [
+            ("a\nb\nc", Fresh, write(4, true)),
+            ("a\n1234567\n", Fresh, write(2, true)),
+            ("123456789\nb\n", Fresh, write(10, true)),
+            ("c", Fresh, Step::Wait),
+            ("c", Crowded, write(1, false)),
+            ("123456789", Over, write(9, false)),
+            ("", Over, Step::Wait),
+            ("\0zei-ru", Fresh, Step::Wait),
+            ("\0zei-ru", Crowded, Step::Wait),
+            ("a\0zei-ru", Crowded, write(1, false)),
+            ("a\n\0zei-ru", Fresh, write(2, true)),
+            ("a\0zei-ru", Over, write(8, false)),
         ] {
-            assert_eq!(step(window.as_bytes(), delivered, patience), expected, "{window:?} {delivered} {patience:?}");
+            assert_eq!(step(window.as_bytes(), patience), expected, "{window:?} {patience:?}");
         }
     }
 
@@ -157,9 +139,8 @@ mod tests {
         let mark = boundary::encode(TOKEN, 5);
         let length = mark.as_bytes().len();
         let window = [b"ab", mark.as_bytes(), b"c\n"].concat();
-        assert_eq!(step(&window, 0, Patience::Fresh), Step::Write { to: 2, consume: 0, ends: false });
-        assert_eq!(step(&window, 2, Patience::Fresh), Step::Begin { consume: 2 + length, run: 5 });
-        assert_eq!(step(&window[2..], 0, Patience::Fresh), Step::Begin { consume: length, run: 5 });
+        assert_eq!(step(&window, Patience::Fresh), Step::Write { length: 2, ends: false });
+        assert_eq!(step(&window[2..], Patience::Fresh), Step::Begin { length, run: 5 });
     }
 
     /// What a service writes, and the marks between.
@@ -201,12 +182,12 @@ mod tests {
     proptest! {
         #[test]
         fn all_comes_out_in_order_without_the_marks_however_the_pipe_is_filled_and_looked_at(
-            all in written(), pieces in prop::collection::vec((1..60usize, 1..70usize, 0..3u8), 0..60), atomic in 1..20usize,
+            all in written(), pieces in prop::collection::vec((1..60usize, 1..70usize, 0..3usize), 0..60), atomic in 1..20usize,
         ) {
             let (bytes, output, runs) = expected(&all);
-            let (mut filled, mut base, mut delivered, mut open) = (0usize, 0usize, 0usize, false);
+            let (mut filled, mut base, mut open) = (0usize, 0usize, false);
             let (mut out, mut begun) = (Vec::new(), Vec::new());
-            let over = core::iter::once((bytes.len(), usize::MAX, 9));
+            let over = core::iter::once((bytes.len(), usize::MAX, 2));
             for (more, look, patience) in pieces.into_iter().chain(over) {
                 // A mark stands in one piece.
                 let mut end = (filled + more).min(bytes.len());
@@ -215,32 +196,26 @@ mod tests {
                     end += 1;
                 }
                 filled = end;
-                let patience = match patience {
-                    0 => Patience::Fresh,
-                    1 => Patience::Due,
-                    2 => Patience::Crowded,
-                    _ => Patience::Over,
-                };
+                let patience = [Patience::Fresh, Patience::Crowded, Patience::Over][patience];
                 loop {
-                    let window = &bytes[base..filled.min(base.saturating_add(look.max(delivered)))];
+                    let window = &bytes[base..filled.min(base.saturating_add(look))];
                     // Of a window that is cut nobody says that the rest won't come.
-                    let patience = if base + window.len() < filled && patience == Patience::Due { Patience::Fresh } else { patience };
-                    match next(&View { window, delivered, atomic, patience }, &Marks::of(TOKEN)) {
+                    let is_cut = base + window.len() < filled;
+                    let patience = if is_cut && patience == Patience::Over { Patience::Crowded } else { patience };
+                    match next(&View { window, atomic, patience }, &Marks::of(TOKEN)) {
                         Step::Wait => break,
-                        Step::Write { to, consume, ends } => {
-                            prop_assert!(to > delivered || consume > 0, "nothing is done");
-                            prop_assert_eq!(ends, to > delivered && window[to - 1] == b'\n');
-                            prop_assert!(ends || window[delivered..to].iter().all(|byte| *byte != b'\n'));
-                            out.extend_from_slice(&window[delivered..to]);
-                            if to > delivered { open = !ends; }
-                            base += consume;
-                            delivered = if consume > 0 { 0 } else { to };
+                        Step::Write { length, ends } => {
+                            prop_assert!(length > 0, "nothing is done");
+                            prop_assert_eq!(ends, window[length - 1] == b'\n');
+                            prop_assert!(ends || window[..length].iter().all(|byte| *byte != b'\n'));
+                            out.extend_from_slice(&window[..length]);
+                            open = !ends;
+                            base += length;
                         }
-                        Step::Begin { consume, run } => {
+                        Step::Begin { length, run } => {
                             if core::mem::take(&mut open) { out.push(b'\n'); }
                             begun.push(run);
-                            base += consume;
-                            delivered = 0;
+                            base += length;
                         }
                     }
                 }

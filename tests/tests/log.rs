@@ -221,7 +221,7 @@ fn a_match_is_told_once_in_each_run_and_what_an_earlier_run_says_late_is_not_mea
 
 #[test]
 fn a_line_without_end_takes_no_memory_and_the_line_of_another_service_is_not_kept_waiting() {
-    const LENGTH: usize = 64 << 20;
+    const LENGTH: usize = 16 << 20;
     let (rig, out, _err) = Rig::start(&[Service::out("endless").ready("never"), Service::out("other")]);
     rig.begin(0, 1);
     let memory = |key: &str| -> usize {

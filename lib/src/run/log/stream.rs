@@ -28,6 +28,8 @@ pub struct Stream {
     pub begun: Begun,
     /// So many bytes of what it holds have been inspected.
     pub seen: usize,
+    /// The line it is in the middle of began at the end of a block, as far as is known.
+    pub is_block: bool,
     /// When the line without end was waited for long enough.
     pub due: Option<Time>,
     /// It has its next turn then, even if nothing has come.
@@ -51,6 +53,7 @@ impl Stream {
             lines: Lines::default(),
             begun: Begun::default(),
             seen: 0,
+            is_block: false,
             due: None,
             next: None,
             is_fresh: true,
@@ -80,11 +83,18 @@ impl Stream {
             state.settle(index);
         }
         self.begun = Begun::resume(left.line, left.out, outlet.is_torn(index));
+        self.is_block = !self.begun.kept().is_empty();
         served.text(self.side, self.begun.written(), &mut self.lines, index, state);
     }
 
     /// It holds nothing.
     pub fn rest(&mut self) {
-        (self.seen, self.due, self.next, self.is_fresh) = (0, None, None, false);
+        (self.seen, self.next, self.is_fresh) = (0, None, false);
+        self.end_wait();
+    }
+
+    /// No line without end is waited for.
+    pub fn end_wait(&mut self) {
+        (self.due, self.is_block) = (None, false);
     }
 }

@@ -90,7 +90,8 @@ impl Turn<'_> {
 
     /// The line's end has not come. Its begin is kept, so that the pipe is empty and tells when more comes.
     fn wait(&mut self, new: usize) {
-        let span = if new >= BUFFER { BLOCK } else { PROMPT };
+        self.stream.is_block |= new >= BUFFER;
+        let span = if self.stream.is_block { BLOCK } else { PROMPT };
         self.stream.next = Some(*self.stream.due.get_or_insert(self.now.plus(span)));
         let unkept = self.window.get(self.stream.begun.kept().len()..).unwrap_or_default();
         if !unkept.is_empty() {
@@ -162,7 +163,7 @@ impl Turn<'_> {
             self.outlet.set_open(open(true).filter(|_| !has_ended), self.state, ends && !has_ended);
         }
         if self.stream.begun.kept().is_empty() {
-            self.stream.due = None;
+            self.stream.end_wait();
         }
         self.pass(written);
         Some(())
@@ -183,7 +184,8 @@ impl Turn<'_> {
         if is_open {
             self.outlet.set_open(None, self.state, false);
         }
-        (self.stream.due, self.stream.next) = (None, None);
+        self.stream.next = None;
+        self.stream.end_wait();
         self.pass(length);
         Some(())
     }

@@ -1,12 +1,14 @@
 //! Regular expressions that lines of output are held against (`ready: {log: REGEX}`).
 //!
-//! Owns: what of the regex crate is used, and its errors in zei's words. Must never: see a line of more than
+//! Owns: what of the regex crate is used, and its errors in one line. Must never: see a line of more than
 //! [`LONGEST`] bytes.
 //!
-//! The syntax is that of the regex crate (docs.rs/regex), which takes time linear in the line's length for every
-//! pattern. Bytes that are no UTF-8 are matched by `(?-u:.)` and the like.
+//! The syntax is that of the regex crate without its Unicode mode: a pattern is about bytes, and `\w`, `\d` and `(?i)`
+//! know ASCII. The tables of Unicode would cost every zei-init 130 kB of private memory, as they hold addresses. Every
+//! pattern takes time linear in the line's length.
 
-use regex::bytes::Regex;
+use regex::Error;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// Of a longer line only so many bytes are looked at.
 pub const LONGEST: usize = 64 * 1024;
@@ -22,25 +24,31 @@ impl Pattern {
     /// What is wrong with it, as the end of a sentence.
     pub fn new(text: &str) -> Result<Pattern, String> {
         if text.contains('\0') {
-            return Err(String::from("it holds a NUL byte; write \\x00"));
+            return Err("it holds a NUL byte; write \\x00".into());
         }
-        Regex::new(text).map(Pattern).map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("it takes more than {limit} bytes of memory; use smaller counts in {{}}")
-            }
-            // A drawing of several lines with the reason at its end.
-            other => {
-                let text = other.to_string();
-                let reason = text.rsplit_once("error: ").map_or(text.as_str(), |(_, reason)| reason);
-                reason.trim().replace('\n', " ")
-            }
-        })
+        RegexBuilder::new(text).unicode(false).build().map(Pattern).map_err(|error| explain(text, &error))
     }
 
     /// Whether a line, given without its newline, matches. A carriage return at its end is not part of it.
     pub fn matches(&self, line: &[u8]) -> bool {
         let line = line.get(..LONGEST).unwrap_or(line);
         self.0.is_match(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+}
+
+fn explain(text: &str, error: &Error) -> String {
+    if let Error::CompiledTooBig(limit) = error {
+        return format!("it takes more than {limit} bytes of memory; use smaller counts in {{}}");
+    }
+    // A drawing of several lines: the pattern, `^` below what is wrong, and the reason at its end.
+    let drawing = error.to_string();
+    let reason = drawing.rsplit_once("error: ").map_or(drawing.as_str(), |(_, reason)| reason);
+    let reason = reason.trim().replace('\n', " ");
+    let marks = |line: &&str| line.contains('^') && line.chars().all(|c| c == ' ' || c == '^');
+    // Four blanks stand before a pattern of one line.
+    match drawing.lines().find(marks).and_then(|line| line.find('^')?.checked_sub(3)) {
+        Some(place) if !text.contains('\n') => format!("at character {place}: {reason}"),
+        _ => reason,
     }
 }
 
@@ -64,14 +72,14 @@ mod tests {
         }
         assert!(pattern.matches(b"\xff\0 ready to accept connections"));
         assert!(!pattern.matches(b"ready to accept connections soon"));
-        assert!(Pattern::new("^[^ ]+ (?i:listening)").unwrap().matches("[é] LISTENING".as_bytes()));
+        assert!(Pattern::new("^.é. (?i:listening)").unwrap().matches("[é] LISTENING".as_bytes()));
     }
 
     #[test]
     fn what_is_no_pattern_is_explained_in_one_line() {
         let reason = |text| check(text).unwrap_err();
-        assert_eq!(reason("a(b"), "unclosed group");
-        assert_eq!(reason("(?=x)"), "look-around, including look-ahead and look-behind, is not supported");
+        assert_eq!(reason("a(b"), "at character 2: unclosed group");
+        assert_eq!(reason("(?=x)"), "at character 1: look-around, including look-ahead and look-behind, is not supported");
         assert_eq!(reason("x\0"), "it holds a NUL byte; write \\x00");
         assert!(
             reason("((a{1000}){1000}){10}").starts_with("it takes more than "),

@@ -117,6 +117,7 @@ fn service(random: &mut Random, _index: usize, simple: bool, command: bool) -> P
         on_exit: if command { OnEnd::Shutdown } else { on_end(random) },
         on_failure: on_end(random),
         wanted: command || simple || !random.one_in(6),
+        ..Node::default()
     };
     Planned { policy, needs: Vec::new(), node }
 }

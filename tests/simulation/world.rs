@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use zei::exit::{self, Exit};
 use zei::model::init::{Effect, Event as TreeEvent, Tree};
 use zei::model::service::{self, Event, Goal, Phase, Reason, Service, Shutdown, Standing};
-use zei::model::spec::SignalMap;
+use zei::model::spec::{ExitRule, SignalMap};
 use zei::model::time::{Span, Time};
 use zei::signal;
 
@@ -111,7 +111,7 @@ impl World {
         let place =
             || Place { supervisor: None, generation: 0, main: None, descendants: Vec::new(), waits: Vec::new() };
         World {
-            tree: Tree::new(nodes, plan.command, SignalMap::default(), plan.budget),
+            tree: Tree::new(nodes, plan.command, SignalMap::default(), ExitRule::default(), plan.budget),
             places: (0..count).map(|_| place()).collect(),
             ledger: vec![None; count],
             plan,
@@ -300,8 +300,10 @@ impl World {
                     }
                     Effect::KillAll => self.kill_all(),
                     Effect::Ready => self.ready += 1,
-                    Effect::End(code) => self.ended = Some(code),
-                    Effect::Forward(_) | Effect::ForwardToCommand(_) => {}
+                    Effect::End(verdict) => self.ended = Some(verdict.code),
+                    Effect::Forward(_) | Effect::ForwardToCommand(_) | Effect::Reload => {}
+                    // No dependency of a plan asks for it.
+                    Effect::Restart { .. } => panic!("nobody follows"),
                     Effect::Waiting(..) => self.reach(Reached::Reminder),
                     Effect::Overdue(_) => self.reach(Reached::Overdue),
                 }

@@ -2,5 +2,8 @@
 
 pub mod boundary;
 pub mod control;
+pub mod journal;
 pub mod last;
+pub mod needs;
+pub mod notify;
 pub mod status;

@@ -10,12 +10,11 @@
 
 use crate::protocol::boundary;
 use crate::sys::nowait::Writer;
-use crate::text;
+use crate::sys::pipe::{endless, open_again};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::pipe2;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// No pipe is made larger than this for a mark: what everyone may have (proc(5), pipe-max-size).
 const LARGEST: i32 = 1024 * 1024;
@@ -25,16 +24,9 @@ const LARGEST: i32 = 1024 * 1024;
 /// # Errors
 /// Of pipe(2) and open(2).
 pub fn make() -> Result<OwnedFd, Errno> {
-    let (reader, _writer) = pipe2(OFlag::O_CLOEXEC)?;
-    let pipe = open_again(reader.as_fd(), OFlag::O_RDWR)?;
+    let pipe = endless(OFlag::empty())?;
     fchmod(&pipe, Mode::from_bits_truncate(0o622))?;
     Ok(pipe)
-}
-
-/// Another description of the same pipe, with flags of its own.
-fn open_again(pipe: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd, Errno> {
-    let path = text::format::<32>(format_args!("/proc/self/fd/{}", pipe.as_raw_fd()));
-    open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// What a service gets as its stream: for writing only, blocking, and a description of its own, so that a flag
@@ -80,6 +72,7 @@ pub fn mark(pipe: BorrowedFd<'_>, token: u64, run: u64) -> Result<(), Errno> {
 mod tests {
     use super::*;
     use nix::unistd::{read, write};
+    use std::os::fd::AsFd;
 
     fn flags(file: impl AsFd) -> OFlag {
         OFlag::from_bits_truncate(fcntl(file, FcntlArg::F_GETFL).unwrap())

@@ -1,12 +1,16 @@
 //! System calls, each a thin function that says in its own words what went wrong.
 
+pub mod alarm;
 pub mod clock;
 pub mod credentials;
 pub mod event;
 pub mod ledger;
 pub mod lock;
 pub mod logpipe;
+pub mod notify;
 pub mod nowait;
+pub mod oom;
+pub mod pipe;
 pub mod process;
 pub mod raw;
 pub mod say;

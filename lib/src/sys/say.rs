@@ -3,11 +3,13 @@
 //! Owns: how a line gets out, and the count of those that did not. Must never: block, or set a flag
 //! on a descriptor that services share (O_NONBLOCK belongs to the open file description, open(2)).
 
+use crate::model::time::Span;
 use crate::sys::nowait::Writer;
-use crate::sys::raw;
+use crate::sys::{clock, raw};
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 static LOST: AtomicU32 = AtomicU32::new(0);
 
@@ -29,7 +31,29 @@ pub fn say(who: fmt::Arguments<'_>, text: fmt::Arguments<'_>) {
     }
 }
 
+/// Writes this, some lines, to standard error. What others wrote last may be in the way, and this is the last chance to
+/// say it, so for once it waits for room: at most 50 ms in all.
+pub fn last_words(text: &[u8]) {
+    const PATIENCE: Span = Span(50);
+    let deadline = clock::now().plus(PATIENCE);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let left = deadline.since(clock::now());
+        match write_now(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(Errno::EAGAIN | Errno::EINTR) if left > Span(0) => {
+                let timeout = u8::try_from(left.0).map_or(PollTimeout::ZERO, PollTimeout::from);
+                let _full = poll(&mut [PollFd::new(raw::standard(2), PollFlags::POLLOUT)], timeout);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
 fn put(line: &[u8]) -> Result<(), Errno> {
-    let written = Writer::new(raw::standard(2))?.write(line)?;
-    if written < line.len() { Err(Errno::EAGAIN) } else { Ok(()) }
+    if write_now(line)? < line.len() { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+fn write_now(line: &[u8]) -> Result<usize, Errno> {
+    Writer::new(raw::standard(2))?.write(line)
 }

@@ -8,7 +8,7 @@ use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Strings};
-use crate::sys::spawn::{self, Session, Spawn, Stream};
+use crate::sys::spawn::{self, Spawn, Stream};
 use crate::sys::{logpipe, process};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -17,7 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, ftruncate};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A service whose output is to be pumped.
@@ -139,10 +139,9 @@ impl LogPump {
         let number = CString::new(self.table.as_raw_fd().to_string()).unwrap_or_default();
         let arguments = [self.program.as_c_str(), number.as_c_str()];
         self.set_inheritable(notify, FdFlag::empty());
-        let made = spawn::spawn(&Spawn {
-            blocked: Set(u64::MAX),
-            ..process_of(Strings::collect(arguments.into_iter()), streams)
-        });
+        let none = Strings::collect(core::iter::empty());
+        let blocked = Set(u64::MAX);
+        let made = spawn::spawn(&Spawn { streams, blocked, ..Spawn::new(Strings::collect(arguments.into_iter()), none) });
         self.set_inheritable(notify, FdFlag::FD_CLOEXEC);
         match made {
             Ok(pid) => {
@@ -218,27 +217,5 @@ fn entry(wanted: &Wanted<'_>, pipes: &Pipes) -> Pumped {
             .into_iter()
             .flatten()
             .collect(),
-    }
-}
-
-/// A process like this one but for its program and streams.
-fn process_of<'a>(arguments: Strings<'a>, streams: [Stream<'a>; 3]) -> Spawn<'a> {
-    Spawn {
-        arguments,
-        environment: Strings::collect(core::iter::empty::<&CStr>()),
-        record: None,
-        session: Session::Same,
-        streams,
-        descriptors_below: None,
-        defaults: Set::EMPTY,
-        ignored: Set::EMPTY,
-        blocked: Set::EMPTY,
-        mark: None,
-        nofile: None,
-        death_signal: None,
-        umask: None,
-        directory: None,
-        ids: None,
-        groups: &[],
     }
 }

@@ -170,7 +170,13 @@ pub fn children() -> Vec<u32> {
 /// subreaper, in its turn; only direct children are killed, as no other process can take their pids.
 /// Returns how many there were.
 pub fn kill_children() -> usize {
-    let children = children();
+    kill_children_but(None)
+}
+
+/// The same, but this one lives on.
+pub fn kill_children_but(spared: Option<u32>) -> usize {
+    let mut children = children();
+    children.retain(|child| Some(*child) != spared);
     for child in &children {
         let _may_be_gone = signal_child(*child, crate::signal::KILL);
     }

@@ -41,7 +41,7 @@ pub const EVENTS: &str = "events";
 pub const NEEDS: &str = "needs";
 /// The same, until it takes the other's place.
 pub const NEW_NEEDS: &str = "needs.new";
-/// The last lines of a service's output, as text.
+/// The last lines of a service whose output is pumped (see `protocol::last`).
 pub const LAST: &str = "last";
 /// What the configuration was read from (see `protocol::sources`).
 pub const SOURCES: &str = "sources";

@@ -11,7 +11,7 @@
 //!   keys       the table of keys      expand   ${NAME}
 //! service    a Section -> a ServiceSpec
 //!   values, identity, environment, restart, ready, health, hooks
-//!   maps       the tables of the keys inside maps      probe, pattern  tests of readiness and health
+//!   maps       the tables of the keys inside maps      probe          tests of readiness and health
 //! graph      dependencies and signals      exit       when the container ends
 //! problem    what is wrong, and where
 //! ```
@@ -28,7 +28,6 @@ mod keys;
 mod layers;
 mod maps;
 mod node;
-mod pattern;
 mod probe;
 mod problem;
 mod ready;

@@ -17,10 +17,10 @@ pub use verdict::{Cause, Verdict};
 use crate::model::service::{Service, Shutdown};
 use crate::model::spec::{ExitRule, OnEnd, OnUnhealthy, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
-use member::{Member, STEADY, Supervisor, Turn, delay};
+use member::{Member, Supervisor, Turn};
 
 pub use change::Terms;
-pub use member::Retirement;
+pub use member::{Retirement, STEADY, delay};
 
 /// In a shutdown a supervisor is replaced at once so many times.
 const HURRIED: u32 = 10;
@@ -267,10 +267,7 @@ impl Tree {
                 member.supervisor = Supervisor::Gone;
                 self.dismiss(now, effects);
             }
-            Stage::Emptying { .. } | Stage::Ended => {
-                member.supervisor = Supervisor::Gone;
-                self.reaped(effects);
-            }
+            Stage::Emptying { .. } | Stage::Ended => self.reaped(effects),
         }
     }
 

@@ -53,7 +53,7 @@ impl Tree {
     /// Every supervisor leaves as soon as all that depends on its service has left.
     pub(super) fn dismiss(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let gone: Vec<bool> = self.members.iter().map(|member| member.supervisor == Supervisor::Gone).collect();
-        let is_gone = |index: &usize| gone.get(*index).copied().unwrap_or(true);
+        let is_gone = |index: &usize| gone.get(*index) != Some(&false);
         let retiring: Vec<bool> = self.members.iter().map(Member::is_retiring).collect();
         let is_retiring = |index: &usize| retiring.get(*index).copied().unwrap_or(false);
         for (index, member) in self.members.iter_mut().enumerate() {

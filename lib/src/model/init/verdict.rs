@@ -132,10 +132,9 @@ impl Tree {
         let mut chain = Vec::new();
         let mut next = Some(index);
         // There is no cycle, but a bound costs nothing.
-        while let Some(index) = next
-            && chain.len() <= self.members.len()
-            && let Some(service) = self.members.get(index).and_then(|member| member.service)
-        {
+        for _ in 0..self.members.len() {
+            let Some(index) = next else { break };
+            let Some(service) = self.members.get(index).and_then(|member| member.service) else { break };
             chain.push((index, service));
             next = match service.phase {
                 Phase::Failed(Reason::Dependency(root)) => Some(usize::from(root)),

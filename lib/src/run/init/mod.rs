@@ -6,6 +6,7 @@
 mod apply;
 mod compile;
 mod post_mortem;
+pub mod pump;
 mod rundir;
 mod shared;
 mod terminal;

@@ -94,6 +94,22 @@ fn each_way_to_fail_is_told_in_its_own_words() {
 }
 
 #[test]
+fn the_last_lines_of_the_culprit_are_told_where_they_are_kept() {
+    let last = "$D/run/services/db/last";
+    let services = format!(
+        "services:\n  db: {{shell: 'echo early >{last}; seq 2000 >>{last}; echo no space left >>{last}; exit 3'}}\n  \
+         app: {{command: ['true'], depends_on: {{db: {{condition: service_completed_successfully}}}}, on_failure: shutdown}}\n"
+    );
+    let mut tree = Plan::new(&services.replace("db: {shell", "db: {oneshot: true, shell")).spawn();
+    assert_eq!(tree.end().0, 3);
+    let whole = tree.err.whole();
+    let (_, told) = whole.split_once("zei-init: the last lines of db:\n").unwrap_or_else(|| panic!("{whole}"));
+    let mut expected: Vec<String> = (1982..=2000).map(|number| format!("  {number}")).collect();
+    expected.push("  no space left".to_owned());
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn an_end_that_was_asked_for_and_a_good_one_are_not_commented() {
     for services in [
         "  a: {command: ['true']}\n",
@@ -165,4 +181,61 @@ fn kubernetes_finds_the_same_words_where_it_looks() {
     tree.until_init("running");
     assert_eq!(tree.stop().0, 0);
     assert_eq!(fs::read_to_string(tree.directory().join("termination-log")).unwrap(), "");
+}
+
+/// `a` ends by code 4 once it is known that `b` has failed by code 9.
+const AB: &str = "  b: {shell: 'exit 9'}
+  a: {shell: 'until grep -qsx state=failed $D/run/services/b/status; do :; done; exit 4'}
+";
+
+#[test]
+fn the_key_exit_says_whose_end_is_the_end_of_all_and_with_which_code() {
+    let good = "  good: {command: ['true'], oneshot: true}\n";
+    for (rule, services, command, expected) in [
+        ("{when: all}", AB.to_owned(), None, 9),
+        ("{code: 66}", AB.to_owned(), None, 66),
+        ("{code: 66}", good.to_owned(), None, 66),
+        ("{code: 0}", AB.to_owned(), None, 0),
+        ("{when: {service: a}}", format!("{AB}{HOLD}"), None, 4),
+        ("{when: {service: a}, code: 66}", format!("{AB}{HOLD}"), None, 66),
+        ("{when: {service: b}}", format!("  b: {{shell: 'exit 9'}}\n{HOLD}"), None, 9),
+        ("{when: any}", format!("{good}{HOLD}"), None, 0),
+        ("{when: any, stop_code: 77}", format!("  b: {{shell: 'exit 9'}}\n{HOLD}"), None, 9),
+        ("{code: 66, stop_code: 77}", HOLD.to_owned(), Some("exit 5"), 5),
+        ("{when: any, code: 66}", HOLD.to_owned(), Some("exit 5"), 66),
+        ("{code: 66}", format!("{HOLD}  prepare: {{shell: 'exit 6', oneshot: true}}\n"), Some("exit 5"), 6),
+        ("{code: 66}", "  a: {shell: 'exit 4', on_failure: shutdown}\n".to_owned() + HOLD, None, 66),
+    ] {
+        let mut plan = Plan::new(&format!("exit: {rule}\nservices:\n{services}"));
+        if let Some(command) = command {
+            plan = plan.arguments(&["--", "sh", "-c", command]);
+        }
+        assert_eq!(plan.spawn().end().0, expected, "{rule} {services} {command:?}");
+    }
+}
+
+#[test]
+fn an_end_that_was_asked_for_has_the_code_that_is_set_for_it() {
+    for (arguments, code) in [(&[][..], 77), (&["--", "sleep", "infinity"], 77)] {
+        for asked in ["TERM", "shutdown"] {
+            let plan = Plan::new(&format!("exit: {{stop_code: 77, code: 66}}\nservices:\n{HOLD}"));
+            let mut tree = plan.arguments(arguments).start();
+            tree.pid("hold");
+            match asked {
+                "TERM" => tree.signal(zei::signal::TERM),
+                _ => drop(tree.ask("shutdown")),
+            }
+            assert_eq!((tree.end().0, last_words(&tree)), (code, vec![]), "{arguments:?}, {asked}");
+        }
+    }
+}
+
+#[test]
+fn an_unhealthy_service_ends_the_container_where_its_check_says_so() {
+    let services = "  web:\n    command: [sleep, infinity]\n    healthcheck: {test: [CMD, 'false'], interval: 10ms, \
+                    retries: 2, on_unhealthy: shutdown}\n";
+    for (rule, code) in [("{}", i32::from(exit::NO_CODE)), ("{code: 66}", 66)] {
+        let plan = Plan::new(&format!("exit: {rule}\nservices:\n{services}{HOLD}"));
+        assert_eq!(story(plan), (code, "web is unhealthy: 2 checks in a row have failed".to_owned()), "{rule}");
+    }
 }

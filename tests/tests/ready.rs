@@ -139,6 +139,29 @@ fn what_an_earlier_run_has_said_is_nothing_to_the_next_one() {
 }
 
 #[test]
+fn a_service_can_tell_whatever_supervisor_it_has() {
+    for (ready, say) in [("systemd", "$D/teller READY=1 STATUS=up"), ("{fd: 3}", "echo >&3")] {
+        let tree = plan(&format!(
+            "services:\n  web: {{ready: {{notify: {ready}}}, restart: always, restart_delay: 0, \
+             shell: '{say}; exec sleep infinity'}}\n  other: {{command: [sleep, infinity]}}\n"
+        ));
+        let tree = tree.start();
+        for _supervisor in 0..2 {
+            let before = tree.until_state("web", State::Running);
+            process::kill(before.supervisor, signal::KILL);
+            tree.until("web", "ready again", |status| status.supervisor != before.supervisor && status.ready);
+        }
+        // One that was started after it has got nothing of it.
+        let other = tree.until_state("other", State::Running).supervisor;
+        process::kill(other, signal::KILL);
+        let after = tree.until("other", "replaced", |status| status.supervisor != other);
+        let target = fs::read_link(format!("/proc/{}/fd/9", after.supervisor)).unwrap_or_default();
+        let target = target.to_str().unwrap();
+        assert!(!target.starts_with("socket:") && !target.starts_with("pipe:"), "{target}");
+    }
+}
+
+#[test]
 fn a_command_is_tried_until_it_succeeds_and_its_last_words_are_told_where_it_never_does() {
     let tree = plan(
         "services:\n  web: {command: [sleep, infinity], ready: {exec: [test, -e, '@D/flag'], interval: 20ms}}\n  \
@@ -178,6 +201,12 @@ fn another_process_can_be_made_the_main_one_and_the_first_may_end() {
     .start();
     let child: u32 = told(&tree, "child").parse().unwrap();
     assert_eq!(tree.pid("web"), child);
+    // Once its parent is gone, it is the supervisor's own child.
+    let supervisor = tree.status("web").unwrap().supervisor;
+    while zei::sys::process::parent(child) != Some(supervisor) {
+        assert!(is_alive(child));
+        std::thread::yield_now();
+    }
     // What becomes of it is what becomes of the service.
     tree.ask("stop web");
     let status = tree.status("web").unwrap();

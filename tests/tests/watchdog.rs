@@ -21,7 +21,7 @@ fn a_service_that_falls_silent_is_ended_by_abrt_and_has_failed() {
     let status = tree.until_state("web", State::Failed);
     assert_eq!(tree.journal.all(), ["usec=300000"]);
     assert_eq!((status.reason.as_str(), status.exit), ("watchdog:signal:ABRT", Some(Exit::Signal(signal::ABRT))));
-    tree.err.expect("no sign of life");
+    tree.err.expect("zei-supervise web: no sign of life within 300ms");
 }
 
 #[test]
@@ -41,6 +41,7 @@ fn a_service_that_says_often_enough_that_it_lives_goes_on_and_its_status_is_not_
 fn a_cry_for_help_is_the_end_at_once() {
     let tree = tree("1h", "$D/teller READY=1; $D/teller WATCHDOG=trigger; exec sleep infinity");
     assert_eq!(tree.until_state("web", State::Failed).reason.as_str(), "watchdog:signal:ABRT");
+    tree.err.expect("zei-supervise web: says that it does not work any more");
 }
 
 #[test]

@@ -146,7 +146,7 @@ proptest! {
             prop_assert_eq!(Tcp::parse(&tcp.to_string()), Ok(tcp));
         }
         if let Ok(unix) = Unix::parse(&text) {
-            prop_assert_eq!(Unix::parse(&format!("unix:{unix}")), Ok(unix));
+            prop_assert_eq!(Unix::parse(&format!("unix://{unix}")), Ok(unix));
         }
         if let Ok(http) = Http::parse(&text) {
             prop_assert_eq!(Http::parse(&http.to_string()), Ok(http));

@@ -5,6 +5,8 @@
 
 use crate::model::time::Span;
 use crate::name::ServiceName;
+use crate::protocol::needs;
+use crate::protocol::sources::Source;
 use crate::signal;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ pub struct Config {
     pub signals: SignalMap,
     /// When the container ends, and with which code.
     pub exit: ExitRule,
+    /// What all of that was read from.
+    pub sources: Vec<Source>,
 }
 
 /// When the container ends by itself, and what replaces the code it ends with.
@@ -254,6 +258,17 @@ pub enum Condition {
     Healthy,
     /// `service_completed_successfully`: completed, or scheduled after a first success.
     Completed,
+}
+
+impl Condition {
+    /// Compose's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Condition::Started => needs::STARTED,
+            Condition::Healthy => needs::HEALTHY,
+            Condition::Completed => needs::COMPLETED,
+        }
+    }
 }
 
 /// What the end of a service means for the container.

@@ -29,8 +29,10 @@
 //! end=42              the same number as seq
 //! ```
 //!
-//! In stopping the reason says how far that has come: `asked:TERM` (the main process has got that signal), `rest`
-//! (what it left behind was asked to end), `killed`.
+//! In stopping the reason says how far that has come: `drain`, `asked:TERM` (the main process has got that signal),
+//! `rest` (what it left behind was asked to end), `killed`, `post-stop`. A fault of the service's own stands before it,
+//! as it does before an end that it has led to: `unhealthy:asked`, `unhealthy:signal:TERM`. Faults are `pre-start`,
+//! `not-ready`, `unhealthy`, `watchdog`, `oom`.
 //!
 //! The file is written in place by one pwrite(2). A reader that finds `seq` and `end` different, or
 //! no `end`, has met a write half-way and reads again; what follows `end` is not part of it.

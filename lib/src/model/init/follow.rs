@@ -3,21 +3,21 @@
 //! Owns: who is restarted along with whom, and that no such restart is lost or done twice. Must never: restart what
 //! does not run: that waits for its dependencies anyway.
 
-use super::member::delay;
+use super::member::Turn;
 use super::{Effect, Tree};
-use crate::model::service::{Phase, Reason, Service};
-use crate::model::time::Time;
+use crate::model::service::{Phase, Reason, Service, is_under_way};
+use crate::model::time::{Span, Time};
+
+/// It is told again so long after the first time, and so long after each other time.
+const SOON: Span = Span::seconds(1);
+const LATER: Span = Span::seconds(10);
 
 /// A restart that was ordered. It is told again, as the supervisor may have died with it or have had no room for it,
-/// until it is seen to have begun.
+/// until the run is seen to be over. As it is about that run, being told twice does no harm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order {
-    /// Tells it from all others, so that it is followed once however often it is told.
-    number: u32,
     /// The run that it ends.
     run: u32,
-    /// How often it was told.
-    told: u32,
     /// When it is told again.
     pub again_at: Time,
 }
@@ -33,20 +33,23 @@ impl Tree {
     /// What this service's change means for restarts: that one of it has begun, or that of others is due.
     pub(super) fn follow(&mut self, index: usize, service: &Service, now: Time, effects: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(index) else { return };
-        member.order.take_if(|order| order.run != service.run || !is_up(service));
+        member.order.take_if(|order| order.run != service.run || !is_under_way(service));
         let by_hand = core::mem::replace(&mut member.by_hand, service.by_hand);
         if service.by_hand <= by_hand {
             return;
         }
         let followers: Vec<usize> = self.followers(index).collect();
         for follower in followers {
-            let Some(member) = self.members.get_mut(follower) else { continue };
-            let Some(own) = member.service.filter(|own| is_up(own) && !began_after(own, service)) else { continue };
+            // What begins anew does so anyway.
+            let Some(member) = self.members.get_mut(follower).filter(|member| member.turn == Turn::None) else {
+                continue;
+            };
+            let Some(own) = member.service.filter(|own| is_under_way(own) && !began_after(own, service)) else {
+                continue;
+            };
             if member.order.is_none() {
-                self.restarts = self.restarts.wrapping_add(1);
-                let number = self.restarts;
-                member.order = Some(Order { number, run: own.run, told: 1, again_at: now.plus(delay(1)) });
-                effects.push(Effect::Restart { index: follower, number });
+                member.order = Some(Order { run: own.run, again_at: now.plus(SOON) });
+                effects.push(Effect::Restart { index: follower, run: own.run });
             }
         }
     }
@@ -55,9 +58,8 @@ impl Tree {
     pub(super) fn tell_again(&mut self, now: Time, effects: &mut Vec<Effect>) {
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Some(order) = member.order.as_mut().filter(|order| order.again_at <= now) {
-                order.told = order.told.saturating_add(1);
-                order.again_at = now.plus(delay(order.told));
-                effects.push(Effect::Restart { index, number: order.number });
+                order.again_at = now.plus(LATER);
+                effects.push(Effect::Restart { index, run: order.run });
             }
         }
     }
@@ -67,22 +69,6 @@ impl Tree {
         if let Some(member) = self.members.get_mut(index) {
             member.order = None;
         }
-    }
-}
-
-/// It runs, or is about to: a restart would end that.
-const fn is_up(service: &Service) -> bool {
-    match service.phase {
-        Phase::Preparing | Phase::Spawning | Phase::Starting { .. } | Phase::Running => true,
-        Phase::Waiting
-        | Phase::Stopping { .. }
-        | Phase::RestartPending { .. }
-        | Phase::Scheduled { .. }
-        | Phase::Planning
-        | Phase::Planned { .. }
-        | Phase::Stopped
-        | Phase::Completed
-        | Phase::Failed(_) => false,
     }
 }
 

@@ -5,7 +5,8 @@ use super::{Patience, command};
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
-use crate::protocol::control::{Ack, Lines, Progress, RECORD, Request, Token, Verb, parse};
+use crate::protocol::control::{Ack, Lines, Progress, RECORD, Token, Verb, parse};
+use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, State, Status};
 use crate::sys::event::ring;
 use crate::sys::lock;
@@ -15,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -105,7 +106,7 @@ pub(crate) struct Supervisor {
     dir: PathBuf,
     control: File,
     lines: Lines,
-    requests: VecDeque<Request>,
+    requests: VecDeque<(Token, Verb)>,
 }
 
 impl Supervisor {
@@ -117,15 +118,16 @@ impl Supervisor {
     /// The next command; waits for one.
     pub(crate) fn next(&mut self) -> (Token, Verb) {
         loop {
-            while let Some(request) = self.requests.pop_front() {
-                if let Some(token) = request.token {
-                    return (token, request.verb);
-                }
+            if let Some(request) = self.requests.pop_front() {
+                return request;
             }
             let mut bytes = [0; 4096];
             let length = self.control.read(&mut bytes).unwrap();
             let requests = &mut self.requests;
-            self.lines.feed(&bytes[..length], |line| requests.extend(line.ok().and_then(|line| parse(line).ok())));
+            self.lines.feed(&bytes[..length], |line| {
+                let request = line.ok().and_then(|line| parse(line).ok());
+                requests.extend(request.and_then(|request| Some((request.token?, request.verb))));
+            });
         }
     }
 
@@ -183,8 +185,19 @@ impl Supervisor {
         self.ring();
     }
 
+    /// Its own ring, and that of the whole tree.
     pub(crate) fn ring(&self) {
-        ring(File::open(&self.dir).unwrap(), paths::EVENT);
+        let dir = File::open(&self.dir).unwrap();
+        ring(&dir, paths::EVENT);
+        ring(&dir, format!("../../{}/{}", paths::INIT, paths::EVENT).as_str());
+    }
+
+    /// Appends to the journal, as often as it changes something, and rings.
+    pub(crate) fn note(&self, entry: &Entry) {
+        let file = self.dir.join("../..").join(paths::INIT).join(paths::EVENTS);
+        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+        file.write_all(&entry.encode()).unwrap();
+        self.ring();
     }
 }
 

@@ -4,8 +4,10 @@ use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
 use crate::model::record::Record;
-use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
+use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
+use crate::model::slot::Slot;
 use crate::model::time::Span;
+use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::Status;
@@ -48,12 +50,12 @@ impl Commands {
     }
 
     /// The supervisor leaves: whatever is open has its outcome.
-    pub fn leave(&mut self, place: Option<&Place>) {
+    pub fn leave(&mut self, place: Option<&Place>, why: &str) {
         for open in core::mem::take(&mut self.open) {
             match open.goal {
                 Goal::Down => self.answer(place, &open, Progress::Done, Text::new()),
                 Goal::Up | Goal::Fresh | Goal::Reloaded => {
-                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from(why));
                 }
             }
         }
@@ -65,10 +67,11 @@ const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> 
     match verb {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
         Verb::Once => Some((Goal::Up, Event::Once)),
-        Verb::Restart => Some((Goal::Fresh, Event::Restart)),
+        Verb::Restart | Verb::RestartRun(_) => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
         Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
-        Verb::Reload | Verb::Signal(_) | Verb::Shutdown => None,
+        Verb::Reload | Verb::Signal(_) => None,
+        Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => None,
     }
 }
 
@@ -115,10 +118,18 @@ impl Supervisor<'_> {
         }
     }
 
-    fn take(&mut self, request: Request) {
-        let Request { token, verb } = request;
-        if verb == Verb::Shutdown {
+    fn take(&mut self, request: Request<'_>) {
+        let Request { token, verb, .. } = request;
+        if verb.is_of_init() {
             return self.reject(token, Reject::Verb);
+        }
+        if let Verb::RestartRun(run) = verb
+            && !(self.service.run == run && service::is_under_way(&self.service))
+        {
+            return match token {
+                Some(token) => self.refuse(token, exit::NOT_TRUE, Text::from("that run has ended")),
+                None => {}
+            };
         }
         if let Some(token) = token
             && !self.accept(token, verb)
@@ -131,7 +142,9 @@ impl Supervisor<'_> {
                 match verb {
                     Verb::StartAlone => self.alone = true,
                     Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
-                    Verb::Stop | Verb::Reload | Verb::Signal(_) | Verb::Shutdown => {}
+                    // It did not end because of them: what was stopped stays stopped.
+                    Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) => {}
+                    Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => {}
                 }
                 self.feed(event);
             }
@@ -200,7 +213,8 @@ impl Supervisor<'_> {
     /// A start wants what it depends on, too.
     fn start_dependencies(&mut self) {
         for needs in self.definition.needs() {
-            let Some(Record { service, .. }) = self.ledger.read(usize::from(needs.index)) else { continue };
+            let (slot, record) = self.ledger.entry(usize::from(needs.index));
+            let Some(Record { service, .. }) = record.filter(|_| slot.tag == Slot::tag(needs.name)) else { continue };
             if !matches!(service.phase, Phase::Stopped | Phase::Failed(_)) {
                 continue;
             }
@@ -213,12 +227,12 @@ impl Supervisor<'_> {
         }
     }
 
-    fn order_start(&self, name: crate::name::ServiceName) -> Result<(), Errno> {
+    fn order_start(&self, name: ServiceName) -> Result<(), Errno> {
         let services = self.watch.directory().ok_or(Errno::ENOENT)?;
         let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fifo = openat(services, path.as_str(), flags, Mode::empty())?;
-        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start }));
+        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start, argument: "" }));
         nix::unistd::write(&fifo, line.as_bytes()).map(drop)
     }
 
@@ -257,7 +271,7 @@ impl Supervisor<'_> {
             }
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
-            Outcome::Leaving => failed(Text::from("the container shuts down")),
+            Outcome::Leaving => failed(Text::from(self.farewell())),
             Outcome::NotReloaded => {
                 failed(text::format(format_args!("its reload command failed: {}", self.jobs.words())))
             }
@@ -293,12 +307,23 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
             Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
             None => Text::from("dependency"),
         },
+        Phase::Stopping { stage: Stage::Drain, .. } => Text::from("drain"),
+        Phase::Stopping { stage: Stage::Main, .. } => match service.fault {
+            Some(_) => text::format(format_args!("{fault}asked")),
+            None => {
+                let by_shutdown = service.shutdown.and_then(|shutdown| shutdown.signal);
+                let signal = by_shutdown.unwrap_or(definition.policy.stop_signal);
+                text::format(format_args!("asked:{}", signal::Name(signal)))
+            }
+        },
+        Phase::Stopping { stage: Stage::Rest, .. } => text::format(format_args!("{fault}rest")),
+        Phase::Stopping { stage: Stage::Kill, .. } => text::format(format_args!("{fault}killed")),
+        Phase::Stopping { stage: Stage::Post, .. } => Text::from("post-stop"),
+        Phase::Preparing => Text::from("pre-start"),
         Phase::Waiting
-        | Phase::Preparing
         | Phase::Spawning
         | Phase::Starting { .. }
         | Phase::Running
-        | Phase::Stopping { .. }
         | Phase::Scheduled { .. }
         | Phase::Planning
         | Phase::Planned { .. }

@@ -128,7 +128,9 @@ impl Supervisor<'_> {
             Some(out) => [stdin, Stream::Of(out.as_fd()), Stream::LikeStdout],
             None => [stdin, stdout, stderr],
         };
-        spawn::spawn(&Spawn { streams, mark: Some(process::job_mark(self.index)), ..base })
+        // A schedule can be read anywhere.
+        let directory = base.directory.filter(|_| kind != Kind::Plan);
+        spawn::spawn(&Spawn { streams, directory, mark: Some(process::job_mark(self.index)), ..base })
     }
 
     /// The end of the pipe that a probe writes to; a hook writes where its service does.

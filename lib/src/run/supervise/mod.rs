@@ -18,9 +18,12 @@ use crate::exit;
 use crate::model::definition::{Definition, Definitions};
 use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
+use crate::model::slot::Retire;
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
+use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, State, Status};
+use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
@@ -52,6 +55,7 @@ struct Supervisor<'a> {
     signals: Signals,
     /// Its directory; `None` where zei runs without one.
     place: Option<Place>,
+    journal: Journal,
     watch: Watch,
     voice: Voice,
     jobs: Jobs,
@@ -70,6 +74,8 @@ struct Supervisor<'a> {
     asked: Vec<u32>,
     /// The stop whose kill was said.
     said: Option<Time>,
+    /// zei-init wants it to stop its service and leave, because the tree has changed.
+    retiring: Option<Retire>,
     leaving: bool,
 }
 
@@ -128,18 +134,22 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
-    // Only now may anything be opened: it could get the number of something that was not passed on.
-    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
+    let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
-    // Before anything else is opened, as above; what a service does not need is not even asked for.
+    // Most services have none, which is not even asked then.
     let passed = if voice::is_passed(&definition) { raw::inherited(ledger::NOTIFY) } else { None };
+    // Only now may anything be opened: it could get the number of something that was not passed on.
+    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     let (service, inherited, seq) = match ledger.read(index) {
         Some(record) => {
+            // What its predecessor recorded and did not come to tell.
+            let told = commands::status(&record.service, &definition, record.seq);
+            journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
             let (service, event) = takeover::recover(record, index);
             (service, event, record.seq)
         }
@@ -156,6 +166,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         control,
         signals,
         watch: Watch::new(services),
+        journal,
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
@@ -168,6 +179,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         alone: false,
         asked: Vec::new(),
         said: None,
+        retiring: None,
         leaving: false,
     })
 }
@@ -176,8 +188,11 @@ impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
         // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
-        let first = self.inherited.take().or_else(|| self.start_if_free());
-        match first.filter(|_| !self.leaving) {
+        let inherited = self.inherited.take();
+        if inherited.is_none() && self.seq > 0 {
+            self.note();
+        }
+        match inherited.or_else(|| self.start_if_free()).filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),
             None => {
@@ -185,7 +200,9 @@ impl Supervisor<'_> {
                 self.publish();
             }
         }
-        self.finish_what_was_accepted();
+        if !self.leaves_lines() {
+            self.finish_what_was_accepted();
+        }
         let mut run = None;
         while !self.leaving {
             self.look_at_dependencies();
@@ -200,7 +217,9 @@ impl Supervisor<'_> {
             let woken = self.wait();
             self.take_all(woken);
         }
-        self.commands.leave(self.place.as_ref());
+        if !self.leaves_lines() {
+            self.commands.leave(self.place.as_ref(), self.farewell());
+        }
         self.ring();
         exit::OK
     }
@@ -222,11 +241,32 @@ impl Supervisor<'_> {
     fn take_order(&mut self) {
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
+            self.retiring = None;
             self.feed(Event::Shutdown(Shutdown { signal: shutdown.signal.filter(|_| own), ..shutdown }));
+        } else if let Some(retire) = self.ledger.entry(self.index).0.retire {
+            // Another TERM gives it no more time.
+            if self.retiring.replace(retire).is_none() {
+                let policy = &self.definition.policy;
+                let deadline = clock::now().plus(policy.drain).plus(policy.grace());
+                self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
+            }
         } else if nix::unistd::getppid() != self.init {
             // zei-init is gone: its death was the signal.
             let deadline = clock::now().plus(self.definition.policy.grace());
             self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
+        }
+    }
+
+    /// What is asked for now is for its successor, which knows the new definition.
+    fn leaves_lines(&self) -> bool {
+        self.retiring == Some(Retire::Renew)
+    }
+
+    /// Why what was asked for does not come true any more.
+    fn farewell(&self) -> &'static str {
+        match self.retiring {
+            Some(Retire::Remove) => "the service was removed from the configuration",
+            Some(Retire::Renew) | None => "the container shuts down",
         }
     }
 
@@ -240,17 +280,24 @@ impl Supervisor<'_> {
         let mut next = Some(event);
         while let Some(event) = next {
             let (service, action) = service::step(self.service, event, clock::now(), &self.definition.policy);
-            if service != self.service {
+            let changed = service != self.service;
+            if changed {
                 self.service = service;
                 self.record();
             }
             next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
+            // Not before it is acted upon. The last one is told below, and that a process is made lasts no time.
+            if changed && next.is_some() && self.service.phase != Phase::Spawning {
+                self.note();
+            }
         }
-        if is_seen(&self.service, &before) {
+        if is_seen(&self.service, &before) || self.journal.has_news() {
             self.publish();
             self.tell(&before);
         }
-        self.settle();
+        if !self.leaves_lines() {
+            self.settle();
+        }
     }
 
     /// Nothing to wait for: no need to look at anybody.
@@ -319,19 +366,29 @@ impl Supervisor<'_> {
         status
     }
 
-    /// Tells whoever may be interested: the status file, those who wait on it, zei-init.
+    /// Tells the journal, in which no state is left out, however short it is.
+    #[inline(never)]
+    fn note(&mut self) {
+        self.journal.note(Entry::of(&self.status(), clock::now().0, clock::wall()));
+    }
+
+    /// Tells whoever may be interested: the status file, those who wait on it, the journal, zei-init.
     fn publish(&mut self) {
         let status = self.status();
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
         }
+        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
         let standing = Standing::of(&self.service);
-        if standing != self.standing {
-            self.standing = standing;
-            if let (Some(report), Ok(index)) = (&self.report, u32::try_from(self.index)) {
-                // A full pipe: zei-init has enough to wake it, and then looks at everyone.
+        let report = self.report.as_ref().filter(|_| standing != self.standing);
+        self.standing = standing;
+        match (report, u32::try_from(self.index)) {
+            (Some(report), Ok(index)) => {
+                // A full pipe: zei-init has enough to wake it, and then looks at everyone. It rings for the journal.
                 let _full = nix::unistd::write(report, &index.to_le_bytes());
+                self.journal.is_heard();
             }
+            _ => self.journal.ring(self.watch.directory()),
         }
         self.ring();
     }
@@ -356,9 +413,10 @@ impl Supervisor<'_> {
                     words => self.say(format_args!("not ready within {limit} ({words})")),
                 }
             }
-            Some(Fault::Watchdog) => {
-                self.say(format_args!("no sign of life within {}, or a cry for help", service.watchdog));
+            Some(Fault::Watchdog) if before.watchdog_at <= service.since => {
+                self.say(format_args!("no sign of life within {}", service.watchdog));
             }
+            Some(Fault::Watchdog) => self.say(format_args!("says that it does not work any more")),
             _ => {}
         }
         // The command's own code says it all.

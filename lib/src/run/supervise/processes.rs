@@ -17,9 +17,12 @@ impl Supervisor<'_> {
         let mut others = false;
         loop {
             match process::look() {
-                Children::Ended(pid, exit) if self.service.process.is_some_and(|main| main.pid == pid) => {
-                    // Its last words count.
+                Children::Ended(pid, exit) if self.is_main(pid) => {
+                    // Its last words count: they may be that another one is the main process.
                     self.hear();
+                    if !self.is_main(pid) {
+                        continue;
+                    }
                     self.record_with(Service { process: None, ending: Some(Ending::Exited(exit)), ..self.service });
                     process::reap(pid);
                     self.end_main(exit);
@@ -41,6 +44,10 @@ impl Supervisor<'_> {
                 Children::Alive | Children::None => return,
             }
         }
+    }
+
+    fn is_main(&self, pid: u32) -> bool {
+        self.service.process.is_some_and(|main| main.pid == pid)
     }
 
     fn end_main(&mut self, exit: Exit) {

@@ -127,6 +127,15 @@ fn what_failed_by_a_dependency_that_has_come_back_holds_it_up() {
 }
 
 #[test]
+fn what_failed_by_nobody_known_to_have_failed_has_not_ended() {
+    for (first, second) in [(failed_by(1), failed_by(0)), (failed_by(0), completed()), (failed_by(9), completed())] {
+        let mut tree = tree_of(&[&[], &[]]);
+        change(&mut tree, &[(0, first), (1, second)]);
+        assert!(!tree.is_stopping(), "{first:?} {second:?}");
+    }
+}
+
+#[test]
 fn ready_is_said_once_when_all_that_starts_has_come_up() {
     let idle = Node { wanted: false, ..node(&[]) };
     let mut tree = booted(vec![node(&[]), node(&[0]), idle], None);

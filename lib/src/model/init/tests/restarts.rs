@@ -27,8 +27,8 @@ fn at(seconds: u64) -> Time {
     NOW.plus(Span::seconds(seconds))
 }
 
-fn order(index: usize, number: u32) -> Effect {
-    Effect::Restart { index, number }
+fn order(index: usize, run: u32) -> Effect {
+    Effect::Restart { index, run }
 }
 
 #[test]
@@ -38,11 +38,11 @@ fn a_restart_by_hand_restarts_the_dependents_that_want_it_and_those_restart_thei
     // Nothing new: it was told.
     assert_eq!(change(&mut tree, &[(0, restarted(1)), (0, up(2, 500))]), []);
     let stopping = Service { phase: STOPPING, by_hand: 1, ..up(1, 200) };
-    assert_eq!(change(&mut tree, &[(1, stopping)]), [order(3, 2)]);
+    assert_eq!(change(&mut tree, &[(1, stopping)]), [order(3, 1)]);
     assert_eq!(change(&mut tree, &[(3, Service { phase: STOPPING, by_hand: 1, ..up(1, 300) })]), []);
     // Once more.
     change(&mut tree, &[(1, Service { by_hand: 1, ..up(2, 600) }), (3, Service { by_hand: 1, ..up(2, 700) })]);
-    assert_eq!(change(&mut tree, &[(0, restarted(2))]), [order(1, 3)]);
+    assert_eq!(change(&mut tree, &[(0, restarted(2))]), [order(1, 2)]);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_run_that_began_only_after_the_restart_is_left_alone() {
             let mut tree = family();
             change(&mut tree, &[(1, up(2, began))]);
             let told = change(&mut tree, &[(0, Service { phase, by_hand: 1, ..up(2, 500) })]);
-            let expected = if restarts || !has_begun_again { vec![order(1, 1)] } else { vec![] };
+            let expected = if restarts || !has_begun_again { vec![order(1, 2)] } else { vec![] };
             assert_eq!(told, expected, "{phase:?}, the other began at {began}");
         }
     }
@@ -145,7 +145,7 @@ fn restarts_that_come_together_are_one() {
 }
 
 #[test]
-fn the_successor_of_a_killed_supervisor_is_told_at_once_and_by_the_same_number() {
+fn the_successor_of_a_killed_supervisor_is_told_at_once() {
     let mut tree = family();
     change(&mut tree, &[(0, restarted(1))]);
     let later = NOW.plus(Span(300));
@@ -155,6 +155,17 @@ fn the_successor_of_a_killed_supervisor_is_told_at_once_and_by_the_same_number()
     // Another's death does not matter.
     tree.step(Event::SupervisorEnded { index: 2, clean: false }, later);
     assert_eq!(tree.deadline(), Some(later.plus(Span::seconds(10))));
+}
+
+#[test]
+fn whatever_is_due_first_is_what_the_tree_wakes_up_for() {
+    let mut tree = family();
+    change(&mut tree, &[(0, restarted(1))]);
+    // Another supervisor is to be replaced, later than this is to be told again and then sooner.
+    tree.step(Event::NotStarted(2), NOW.plus(Span(500)));
+    assert_eq!(tree.deadline(), Some(at(1)));
+    assert_eq!(tree.step(Event::Timer, at(1)), [order(1, 1)]);
+    assert_eq!(tree.deadline(), Some(NOW.plus(Span(1500))));
 }
 
 #[test]

@@ -339,7 +339,8 @@ fn every_verb_is_documented() {
     let (client, supervisor, init) = (page("zei-ctl"), page("zei-supervise"), page("zei-init"));
     let mut problems = Vec::new();
     for (verb, does) in VERBS {
-        let (text, name) = if *verb == "shutdown" { (&init, "zei-init") } else { (&supervisor, "zei-supervise") };
+        let of_init = ["shutdown", "apply", "add", "forget"].contains(verb);
+        let (text, name) = if of_init { (&init, "zei-init") } else { (&supervisor, "zei-supervise") };
         if !names(text, verb) {
             problems.push(format!("{name}.1.md has no control verb `{verb}`: {does}"));
         }

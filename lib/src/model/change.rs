@@ -3,6 +3,9 @@
 //! Owns: what is replaced, and what is left alone. Must never: act, or know in which order that happens (that is
 //! `model::init`).
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{Member, Outline};
 use crate::model::service::{Phase, Reason, Service};
@@ -122,7 +125,8 @@ fn fate(old: Side<'_>, new: Side<'_>, index: usize, now: Option<&Service>) -> (F
 fn along(fates: &mut [Fate], new: Side<'_>, now: impl Fn(usize) -> Option<Service>) -> Vec<Line> {
     let mut lines = Vec::new();
     loop {
-        let is_renewed = |index: &usize| matches!(fates.get(*index), Some(Fate::Renew { .. }));
+        // What is not wanted is nothing to wait for anew.
+        let is_renewed = |index: &usize| fates.get(*index) == Some(&Fate::Renew { want: true });
         let follows = |index: usize| {
             let member = new.member(index).filter(|_| fates.get(index) == Some(&Fate::Keep))?;
             let with = member.node.follows.iter().copied().find(is_renewed)?;

@@ -129,3 +129,38 @@ impl Ledger {
 fn place(index: usize) -> i64 {
     i64::try_from(offset(index)).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::service::Service;
+    use crate::model::slot::Retire;
+    use crate::model::spec::Policy;
+    use crate::model::time::Time;
+    use crate::name::ServiceName;
+
+    #[test]
+    fn what_zei_init_says_of_a_service_and_what_its_supervisor_records_are_written_side_by_side() {
+        let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
+        ledger.make_room(2).unwrap();
+        let slot = |name| Slot::of(ServiceName::parse(name).unwrap());
+        let record = |seq| Record { seq, service: Service::new(true, Time(seq), &Policy::default()), child: 0 };
+        for (index, name) in [(0, "db"), (1, "web")] {
+            assert_eq!(ledger.entry(index), (Slot::default(), None));
+            ledger.mark(index, slot(name)).unwrap();
+            assert_eq!(ledger.entry(index), (slot(name), None));
+            ledger.write(index, &record(7)).unwrap();
+        }
+        let leave = Slot { retire: Some(Retire::Remove), ..slot("db") };
+        ledger.mark(0, leave).unwrap();
+        ledger.write(0, &record(8)).unwrap();
+        assert_eq!(ledger.entry(0), (leave, Some(record(8))));
+        assert_eq!(ledger.entry(2), (Slot::default(), None), "there is none");
+        // Room for more takes nothing away, and what is cleared is nobody's.
+        ledger.make_room(3).unwrap();
+        ledger.clear(0).unwrap();
+        assert_eq!(ledger.entry(0), (Slot::default(), None));
+        assert_eq!(ledger.entry(1), (slot("web"), Some(record(7))));
+        assert_eq!(ledger.order(), Order::default());
+    }
+}

@@ -18,7 +18,7 @@ mod keys;
 pub mod plan;
 mod policy;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::model::service::Kind;
 use crate::model::spec::{Condition, Dependency, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec};

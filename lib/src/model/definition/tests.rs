@@ -22,7 +22,7 @@ fn encode(services: &[ServiceSpec], environment: &[CString], nofile: Option<(u64
     plan::encode(&config, Definitions::default(), &Terms { environment, nofile, ..Terms::default() })
 }
 
-fn strings(texts: &[&str]) -> Vec<CString> {
+pub(crate) fn strings(texts: &[&str]) -> Vec<CString> {
     texts.iter().map(|text| CString::new(*text).unwrap()).collect()
 }
 
@@ -30,7 +30,7 @@ fn job(program: Program, arguments: &[&str]) -> Job {
     Job { program, arguments: strings(arguments) }
 }
 
-fn spec(name: &str) -> ServiceSpec {
+pub(crate) fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
         name: ServiceName::parse(name).unwrap(),
         origin: Origin::default(),

@@ -1,6 +1,7 @@
 //! The life of the tree: what ends it here, with which code in `codes`, its order in `order`, its supervisors in
-//! `supervisors`, restarts that follow from others in `restarts`.
+//! `supervisors`, restarts that follow from others in `restarts`, how it becomes another tree in `change`.
 
+mod change;
 mod codes;
 mod order;
 mod restarts;

@@ -31,7 +31,8 @@ pub struct Config {
 pub struct ExitRule {
     /// Whose end is the end of all.
     pub when: When,
-    /// The code instead of that of the service that ended the container.
+    /// The code instead of that of the service that ended the container, or of the first failure where all have ended
+    /// by themselves. The command's own code stays.
     pub code: Option<u8>,
     /// The code where the end was asked for.
     pub stop_code: Option<u8>,

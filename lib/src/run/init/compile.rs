@@ -66,9 +66,11 @@ pub fn load(given: &Given) -> Result<Option<Config>, Failure<Vec<String>>> {
 
 /// Paths are compared, and told to others, who may stand elsewhere.
 fn make_absolute(mut config: Config) -> Config {
+    // Asked for once, not for each service.
+    let here = std::env::current_dir().unwrap_or_default();
     let origins = config.services.iter_mut().map(|service| &mut service.origin.file);
     for path in origins.chain(config.sources.iter_mut().map(|source| &mut source.path)) {
-        if let Ok(whole) = absolute(&*path) {
+        if let Ok(whole) = absolute(here.join(&*path)) {
             *path = whole;
         }
     }
@@ -84,6 +86,10 @@ pub fn environment() -> Vec<CString> {
 pub fn child(arguments: Arguments) -> Option<u8> {
     if arguments.get(1) != Some(COMPILE) {
         return None;
+    }
+    // The program may be setuid; its parent has given that up, and it comes back with exec.
+    if credentials::give_up_setuid().is_err() {
+        return Some(exit::SYSTEM);
     }
     let argument = arguments.bytes(3).map(|text| OsStr::from_bytes(text.to_bytes()));
     let (code, output) = match compile(arguments.get(2).unwrap_or_default(), argument.unwrap_or_default()) {

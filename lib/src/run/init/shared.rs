@@ -31,6 +31,8 @@ pub struct Shared {
     plan: OwnedFd,
     /// The one before it, as long as somebody goes by it.
     former: Option<OwnedFd>,
+    /// Which one was passed last: the former one or not.
+    passed: Option<bool>,
     _definitions: OwnedFd,
     _report: OwnedFd,
     _services: Option<OwnedFd>,
@@ -61,6 +63,7 @@ pub fn share(
     let shared = Shared {
         plan: stored,
         former: None,
+        passed: Some(false),
         _definitions: publish(copy, ledger::DEFINITIONS)?,
         ledger,
         _report: publish(report, ledger::REPORT)?,
@@ -100,6 +103,7 @@ impl Shared {
     /// From now on another one holds; who goes by the former one does so until [`Shared::settle`].
     pub fn replace(&mut self, plan: OwnedFd) {
         self.former = Some(core::mem::replace(&mut self.plan, plan));
+        self.passed = None;
     }
 
     /// Nobody goes by the former plan any more.
@@ -108,9 +112,13 @@ impl Shared {
     }
 
     /// Passes the next supervisor the plan that holds, or the former one.
-    pub fn pass(&self, former: bool) -> Result<(), Errno> {
-        let plan = self.former.as_ref().filter(|_| former).unwrap_or(&self.plan);
-        raw::duplicate(plan.as_raw_fd(), ledger::DEFINITIONS)
+    pub fn pass(&mut self, former: bool) -> Result<(), Errno> {
+        if self.passed != Some(former) {
+            let plan = self.former.as_ref().filter(|_| former).unwrap_or(&self.plan);
+            raw::duplicate(plan.as_raw_fd(), ledger::DEFINITIONS)?;
+            self.passed = Some(former);
+        }
+        Ok(())
     }
 }
 

@@ -368,7 +368,7 @@ impl Running {
     }
 
     fn start(&mut self, index: usize) -> Option<Event> {
-        let name = self.name(index);
+        let (name, former) = (self.name(index), self.tree.is_retiring(index));
         let arguments = shared::arguments(&self.supervisor, name, index, self.tree.is_wanted(index));
         let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
         // Its FIFO takes the place in this process's own table that the new one shares at first.
@@ -376,7 +376,7 @@ impl Running {
             Some(control) => raw::duplicate(control.as_raw_fd(), ledger::CONTROL),
             None => raw::occupy(ledger::CONTROL..=ledger::CONTROL),
         };
-        if let Err(errno) = passed.and_then(|()| self.shared.pass(self.tree.is_retiring(index))) {
+        if let Err(errno) = passed.and_then(|()| self.shared.pass(former)) {
             self.say(format_args!("cannot pass {name} its descriptors: {}", errno.desc()));
         }
         // Most have none of these, and find nothing at its number.

@@ -4,7 +4,8 @@
 //! anything follow while something of the run is left.
 
 use super::{
-    Action, Beside, Ending, Fault, HOOK_TIMEOUT, KILL_GRACE, Kind, Phase, Reason, Service, Stage, Then, beside,
+    Action, Beside, Ending, Failure, Fault, HOOK_TIMEOUT, KILL_GRACE, Kind, Phase, Reason, SCARCITY, Service, SpawnStage,
+    Stage, Then, beside,
 };
 use crate::exit::Exit;
 use crate::model::backoff;
@@ -154,7 +155,9 @@ pub(super) fn empty(service: &mut Service, now: Time, policy: &Policy) -> Option
 /// Nothing of it is left: `post_stop`, once for each run, then what follows.
 pub(super) fn finish(service: &mut Service, then: Then, now: Time, policy: &Policy) -> Option<Action> {
     service.process = None;
+    beside::forget_reload(service);
     service.beside = Beside::Nothing;
+    service.probe_at = Time::NEVER;
     service.health = Health::None;
     match policy.post_stop.filter(|_| service.post_due) {
         Some(hook) => {
@@ -172,6 +175,8 @@ pub(super) fn finish(service: &mut Service, then: Then, now: Time, policy: &Poli
 pub(super) fn follow(service: &mut Service, then: Then, now: Time, policy: &Policy) -> Option<Action> {
     match then {
         Then::Decide => decide(service, now, policy),
+        // Once is once, sick or not.
+        Then::Again if service.once => decide(service, now, policy),
         Then::Again => again(service, now, policy),
         Then::Down => service.enter(Phase::Stopped, now),
         Then::Start => service.enter(Phase::Waiting, now),
@@ -185,6 +190,10 @@ pub(super) fn follow(service: &mut Service, then: Then, now: Time, policy: &Poli
 
 /// Nobody asked for this end: what does the policy say?
 fn decide(service: &mut Service, now: Time, policy: &Policy) {
+    if let Some(Ending::NotStarted(Failure { stage: SpawnStage::Process, .. })) = service.ending {
+        // No room for a process (fork(2), EAGAIN, ENOMEM) is not the service's failure.
+        return service.enter(Phase::RestartPending { at: now.plus(policy.restart_delay.max(SCARCITY)) }, now);
+    }
     let well = service.ended_well();
     service.succeeded |= well;
     let starts_again = match policy.restart {

@@ -3,8 +3,8 @@
 //! Owns: the layout below the run directory and of the configuration. Must never: touch a file.
 //!
 //! ```text
-//! /run/zei/init/{lock,control,acks,status,event}
-//! /run/zei/services/NAME/{control,acks,status,event}
+//! /run/zei/init/{lock,control,acks,status,event,events}
+//! /run/zei/services/NAME/{control,acks,status,event,needs,last}
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -32,10 +32,20 @@ pub const ACKS: &str = "acks";
 pub const NEW_ACKS: &str = "acks.new";
 /// The status file (see `protocol::status`).
 pub const STATUS: &str = "status";
-/// The FIFO through which changes are rung; made by whoever waits.
+/// The FIFO through which changes are rung; made by whoever waits. zei-init's is rung for every record of the journal,
+/// too.
 pub const EVENT: &str = "event";
+/// The journal of the whole tree (see `protocol::journal`).
+pub const EVENTS: &str = "events";
+/// What a service depends on (see `protocol::needs`).
+pub const NEEDS: &str = "needs";
+/// The last lines of a service's output, as text.
+pub const LAST: &str = "last";
 /// Locked by a live zei-init, empty.
 pub const LOCK: &str = "lock";
+
+/// Where Kubernetes looks for the reason why a container ended (terminationMessagePath).
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// What decides where a run directory may be.
 #[derive(Clone, Copy, Debug, Default)]

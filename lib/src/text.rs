@@ -90,9 +90,41 @@ pub fn format<const N: usize>(arguments: fmt::Arguments<'_>) -> Text<N> {
     text
 }
 
+/// Bytes of somebody else's as they may stand in a file of lines and on a terminal: no control characters, nothing
+/// that turns the direction of writing, and U+FFFD for what is no UTF-8.
+pub fn for_people<const N: usize>(bytes: &[u8]) -> Text<N> {
+    let mut text = Text::new();
+    let mut put = |c| {
+        let _cut_at_its_end = fmt::Write::write_char(&mut text, c);
+    };
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| put(if is_harmless(c) { c } else { ' ' }));
+        if !chunk.invalid().is_empty() {
+            put(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
+
+/// Whether a character is only itself.
+pub fn is_harmless(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_else_wrote_is_one_harmless_line_cut_at_a_characters_edge() {
+        let shown = |bytes: &[u8]| for_people::<32>(bytes).as_str().to_owned();
+        assert_eq!(shown(b"a\tb\x1b[31mc\rd\x7fe\n"), "a b [31mc d e ");
+        assert_eq!(shown("x\u{202e}y\u{85}z\u{2028}".as_bytes()), "x y z ");
+        assert_eq!(shown(b"\xff\xfeok\xc3"), "\u{fffd}\u{fffd}ok\u{fffd}");
+        let long = "\u{e9}".repeat(32);
+        assert_eq!(shown(long.as_bytes()), "\u{e9}".repeat(16));
+        assert_eq!(shown(format!("x{long}").as_bytes()), format!("x{}", "\u{e9}".repeat(15)));
+    }
 
     #[test]
     fn what_does_not_fit_is_cut_at_a_characters_edge_and_stays_cut() {

@@ -2,7 +2,7 @@
  * tmpfs on /run, takes the figures asked for, and leaves nothing behind.
  *
  * driver -f FIGURES -s STAMPS [OPTIONS] -- INIT ARGS...
- *   -f LIST   of start memory restart exec status list restart-wait shutdown idle reap,
+ *   -f LIST   of start memory restart exec status list restart-wait shutdown tail idle reap,
  *             separated by commas; taken in the order of the table at the end
  *   -s FILE   the stamp file, emptied first
  *   -n N      services that INIT starts (default 1)
@@ -22,6 +22,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -55,6 +56,7 @@ static const char *const command_names[] = {"exec", "status", "list", "restart-w
 static int services = 1, repetitions = 50, idle_s = 60, end_signal = SIGTERM;
 static volatile struct stamp *stamps;
 static volatile int64_t *exec_at; /* shared with the child that becomes INIT */
+static volatile int64_t *last_death; /* shared with the watcher; -1: it watches, 0: it does not */
 static pid_t init_pid;
 static int missed;
 
@@ -405,26 +407,6 @@ static void interrupted(int signal)
     (void)signal;
 }
 
-/* From the signal until PID 1, and with it the namespace, is gone. */
-static void shut_down(void)
-{
-    const char *command = command_of("shutdown");
-    int status;
-    int64_t begin = now_ns();
-
-    if (command != NULL)
-        run(command, &status);
-    kill(init_pid, end_signal);
-    /* The alarm only interrupts the wait. */
-    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = interrupted}, NULL);
-    alarm(START_S);
-    if (waitpid(init_pid, NULL, 0) != init_pid)
-        die("PID 1 was still there %d s after signal %d", START_S, end_signal);
-    alarm(0);
-    sample("shutdown", ms_since(begin, now_ns()));
-    init_pid = 0;
-}
-
 static int wanted(const char *figure)
 {
     size_t length = strlen(figure);
@@ -433,6 +415,63 @@ static int wanted(const char *figure)
         if ((at == figures || at[-1] == ',') && (at[length] == '\0' || at[length] == ','))
             return 1;
     return 0;
+}
+
+/* Stamps when the last service has died. It is inside, so it goes with PID 1. */
+static void watch_deaths(void)
+{
+    static struct pollfd service[SLOTS];
+    pid_t watcher = fork();
+
+    if (watcher == 0) {
+        for (int i = 0; i < services; i++) {
+            service[i] = (struct pollfd){.fd = (int)syscall(SYS_pidfd_open, stamps[i].pid, 0), .events = POLLIN};
+            if (service[i].fd < 0)
+                _exit(1);
+        }
+        *last_death = -1;
+        for (int i = 0; i < services; i++)
+            while (poll(&service[i], 1, -1) != 1)
+                ;
+        *last_death = now_ns();
+        _exit(0);
+    }
+    while (watcher > 0 && *last_death == 0 && waitpid(watcher, NULL, WNOHANG) == 0)
+        sleep_ms(1);
+    if (*last_death == 0)
+        die("cannot watch the services");
+}
+
+/* From the signal until PID 1, and with it the namespace, is gone. */
+static void shut_down(void)
+{
+    const char *command = command_of("shutdown");
+    pid_t ended;
+    int status;
+
+    if (wanted("tail"))
+        watch_deaths();
+    int64_t begin = now_ns();
+    if (command != NULL)
+        run(command, &status);
+    kill(init_pid, end_signal);
+    /* The alarm only interrupts the wait. */
+    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = interrupted}, NULL);
+    alarm(START_S);
+    /* The watcher too is waited for: PID 1 is not gone before it. */
+    do
+        ended = waitpid(-1, NULL, 0);
+    while (ended > 0 && ended != init_pid);
+    if (ended != init_pid)
+        die("PID 1 was still there %d s after signal %d", START_S, end_signal);
+    alarm(0);
+    int64_t gone = now_ns();
+    init_pid = 0;
+    if (wanted("shutdown"))
+        sample("shutdown", ms_since(begin, gone));
+    /* Whoever kills everything in the namespace has killed the watcher, too. */
+    if (wanted("tail") && *last_death > 0)
+        sample("tail", ms_since(*last_death, gone));
 }
 
 static void options(int argc, char **argv)
@@ -466,7 +505,8 @@ static void options(int argc, char **argv)
         die("no stamp file: %s", strerror(errno));
     stamps = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, stamp_file, 0);
     exec_at = mmap(NULL, sizeof *exec_at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (stamps == MAP_FAILED || exec_at == MAP_FAILED)
+    last_death = mmap(NULL, sizeof *last_death, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (stamps == MAP_FAILED || exec_at == MAP_FAILED || last_death == MAP_FAILED)
         die("mmap: %s", strerror(errno));
 }
 
@@ -491,7 +531,7 @@ int main(int argc, char **argv)
     if (wanted("reap"))
         reap();
     check_init();
-    if (wanted("shutdown"))
+    if (wanted("shutdown") || wanted("tail"))
         shut_down();
     end_init();
     return missed;

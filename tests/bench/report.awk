@@ -18,6 +18,7 @@ BEGIN {
     row("list-100", "list of 100, ms")
     row("restart-wait-100", "restart and wait, ms")
     row("shutdown-100", "shutdown, N=100, ms")
+    row("tail-100", "end after the last service, N=100, ms")
     row("idle-100", "idle, N=100, switches")
     row("reap", "reaping, us of PID 1 per orphan")
 }
@@ -114,5 +115,6 @@ END {
     goal("list-100", "list of 100, ms", "", 1.5)
     goal("restart-wait-100", "restart and wait, ms", "", 4)
     goal("shutdown-100", "shutdown, times floor2", "floor2", 1.5)
+    goal("tail-100", "end after the last service, ms", "", 50)
     goal("idle-100", "idle, switches", "", 0)
 }

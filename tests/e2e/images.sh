@@ -2,7 +2,7 @@
 # Makes the base images of the Docker scenarios without a registry, once, and prints their names.
 #
 #   images.sh base      busybox and a few users: a base image in a second
-#   images.sh debian    Debian with redis, nginx, sshd and curl, by debootstrap; its tar is kept in
+#   images.sh debian    Debian with redis, nginx, sshd, PostgreSQL, Python and curl, by debootstrap; its tar is kept in
 #                       target/e2e-cache, named after what is in it
 #
 # Exits 77 and says why where an image can't be made here.
@@ -12,7 +12,7 @@ cache=${ZEI_E2E_CACHE:-$here/../../target/e2e-cache}
 mkdir -p "$cache"
 
 suite=bookworm
-packages=redis-server,nginx-light,openssh-server,curl
+packages=redis-server,nginx-light,openssh-server,curl,postgresql,python3-minimal,systemd
 
 cannot() {
     echo "$*" >&2

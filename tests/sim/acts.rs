@@ -2,7 +2,7 @@
 
 use crate::plan::Spawning;
 use crate::point::Point;
-use crate::processes::{Pid, Role, SUPERVISOR};
+use crate::processes::{KILLED, Pid, Role, SUPERVISOR};
 use crate::reached::Fact;
 use crate::world::{Happening, World};
 use zei::exit::Exit;
@@ -183,7 +183,8 @@ impl World<'_> {
             return;
         }
         let alone = !self.places[index].processes.iter().any(|process| process.parent == SUPERVISOR);
-        self.feed(index, Event::Exited { exit, alone, oom });
+        let runs = matches!(service.phase, Phase::Starting { .. } | Phase::Running);
+        self.feed(index, Event::Exited { exit, alone, oom: oom && runs && exit == KILLED });
     }
 
     fn take_job(&mut self, index: usize, kind: Kind, pid: Pid, exit: Exit) {
@@ -191,7 +192,8 @@ impl World<'_> {
         if self.dies(index, Point::JobReaped) {
             return;
         }
-        if kind.is_probe() {
+        // What it has left behind goes with it.
+        {
             for left in self.below(index, crate::processes::Process::is_of_job) {
                 self.kill_process(index, left);
             }
@@ -229,7 +231,8 @@ impl World<'_> {
         } else if own.service.process == Some(process(pid)) {
             let alone = !place.processes.iter().any(|process| process.parent == SUPERVISOR);
             self.reached.fact(Fact::AlienEnded);
-            self.feed(index, Event::Exited { exit, alone, oom: false });
+            // Its parent alone knows how.
+            self.feed(index, Event::Exited { exit: Exit::Code(0), alone, oom: false });
         }
         self.look(index);
         self.judge_quiet(index);

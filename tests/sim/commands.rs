@@ -57,6 +57,22 @@ impl World<'_> {
         self.judge_quiet(index);
     }
 
+    /// zei-init's line, for a restart that follows from another's: it is about one run, and told again while that goes on.
+    pub fn take_restart(&mut self, index: usize, run: u32) {
+        if !self.has_begun(index) {
+            if self.places[index].supervisor.is_some() || self.order.is_none() {
+                self.push(5, Happening::RestartRun(index, run));
+            }
+            return;
+        }
+        if self.service(index).is_some_and(|service| service.run == run && service::is_under_way(service)) {
+            self.reached.fact(Fact::Followed);
+            self.feed(index, Event::Restart);
+            self.look(index);
+            self.judge_quiet(index);
+        }
+    }
+
     /// What is to be started needs what it depends on.
     fn start_dependencies(&mut self, index: usize) {
         let plan = self.plan;

@@ -5,7 +5,7 @@ use crate::point::Point;
 use crate::random::Random;
 use zei::exit::Exit;
 use zei::model::spec::{
-    Backoff, Condition, HealthPolicy, HookPolicy, OnEnd, OnUnhealthy, Policy, Ready, Restart, StopScope, Timer,
+    Backoff, Condition, ExitRule, HealthPolicy, HookPolicy, OnEnd, OnUnhealthy, Policy, Ready, Restart, StopScope, Timer, When,
 };
 use zei::model::time::Span;
 use zei::signal;
@@ -54,10 +54,21 @@ pub fn draw(seed: u64) -> Plan {
     let mut services: Vec<Planned> =
         (0..count).map(|index| service(random, index, command == Some(index), theme)).collect();
     draw_needs(random, &mut services, command);
+    let rare = |random: &mut Random, code| random.one_in(6).then_some(code);
+    let exit = ExitRule {
+        when: match random.below(8) {
+            0 => When::Any,
+            1 => When::Service(random.below(count as u64) as usize),
+            _ => When::All,
+        },
+        code: rare(random, 33),
+        stop_code: rare(random, 44),
+    };
     let (losses, calm) = (!theme.plain && random.one_in(4), random.one_in(6));
     Plan {
         seed,
         command,
+        exit,
         budget: Span(random.pick(&[300, 3000, 3000, 30_000])),
         losses,
         calm,

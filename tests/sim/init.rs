@@ -3,7 +3,7 @@
 //! Owns: the runner's part. Must never: judge (that is `book`).
 
 use crate::book::Gone;
-use crate::plan::{Needs, Plan, Verb};
+use crate::plan::{Needs, Plan};
 use crate::processes::{INIT, Process};
 use crate::reached::Fact;
 use crate::supervisor::Supervisor;
@@ -11,7 +11,7 @@ use crate::world::{Happening, World};
 use zei::model::init::{Effect, Event as TreeEvent, Node, Tree};
 use zei::model::order;
 use zei::model::service::{Phase, Service};
-use zei::model::spec::{SignalMap, SignalUse};
+use zei::model::spec::{OnUnhealthy, SignalMap, SignalUse};
 
 /// How many reports fit into the pipe where it is short, and how many are read at once.
 const SHORT: usize = 3;
@@ -25,6 +25,8 @@ pub fn nodes(plan: &Plan) -> Vec<Node> {
     let wanted = order::closure(&graph, &roots);
     let node = |((service, dependencies), wanted): ((&crate::plan::Planned, &Vec<usize>), bool)| Node {
         dependencies: dependencies.clone(),
+        follows: service.needs.iter().filter(|needs| needs.restart).map(|needs| needs.on).collect(),
+        on_unhealthy: service.policy.health.map_or(OnUnhealthy::None, |health| health.on_unhealthy),
         on_exit: service.on_exit,
         on_failure: service.on_failure,
         wanted,
@@ -33,7 +35,7 @@ pub fn nodes(plan: &Plan) -> Vec<Node> {
 }
 
 pub fn tree(plan: &Plan, nodes: Vec<Node>) -> Tree {
-    Tree::new(nodes, plan.command, SignalMap::default(), plan.budget)
+    Tree::new(nodes, plan.command, SignalMap::default(), plan.exit, plan.budget)
 }
 
 impl World<'_> {
@@ -86,8 +88,11 @@ impl World<'_> {
     }
 
     fn changed(&mut self, index: usize) {
-        if let Some((service, _)) = self.places[index].record {
-            self.tell(TreeEvent::Changed(index, service));
+        // Those that follow it first: what a restart of it means for them depends on how they stand now.
+        for index in self.tree.followers(index).chain([index]).collect::<Vec<_>>() {
+            if let Some((service, _)) = self.places[index].record {
+                self.tell(TreeEvent::Changed(index, service));
+            }
         }
     }
 
@@ -147,13 +152,16 @@ impl World<'_> {
         self.judge_effect(&effect);
         match effect {
             Effect::Start(index) => return self.start(index),
+            // By its control FIFO, so that the line outlives a supervisor.
+            Effect::Restart { index, run } => self.push(1, Happening::RestartRun(index, run)),
+            Effect::Reload => {}
             Effect::Order(shutdown) => self.order = Some(shutdown),
             Effect::Dismiss(index) => {
                 let latency = self.latency(index, 3);
                 self.push(latency, Happening::Term(index, self.places[index].generation));
             }
             Effect::KillAll => return self.kill_all(),
-            Effect::End(code) => self.ended = Some(code),
+            Effect::End(verdict) => self.ended = Some(verdict.code),
             Effect::Forward(number) => (0..self.places.len()).for_each(|index| self.forward(index, number)),
             Effect::ForwardToCommand(number) => {
                 if let Some(index) = self.plan.command {
@@ -224,10 +232,5 @@ impl World<'_> {
         } else if self.latency(index, 4) == 0 && self.process(index, pid).is_some() {
             self.push(0, Happening::Exit(index, pid, zei::exit::Exit::Signal(number)));
         }
-    }
-
-    /// The order of a restart edge.
-    pub fn restart_dependent(&mut self, index: usize) {
-        self.push(1, Happening::Line(index, Verb::Restart));
     }
 }

@@ -3,7 +3,7 @@
 use crate::point::Point;
 use std::fmt::Write as _;
 use zei::exit::Exit;
-use zei::model::spec::{Condition, OnEnd, Policy};
+use zei::model::spec::{Condition, ExitRule, OnEnd, Policy};
 use zei::model::time::Span;
 use zei::signal;
 
@@ -13,6 +13,7 @@ pub struct Plan {
     pub seed: u64,
     pub services: Vec<Planned>,
     pub command: Option<usize>,
+    pub exit: ExitRule,
     pub budget: Span,
     /// Rings get lost now and then, and the pipe of the reports is short.
     pub losses: bool,
@@ -193,8 +194,8 @@ impl Plan {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "budget {}, command {:?}, losses {}, calm {}, enough {}",
-            self.budget, self.command, self.losses, self.calm, self.enough
+            "budget {}, command {:?}, exit {:?}, losses {}, calm {}, enough {}",
+            self.budget, self.command, self.exit, self.losses, self.calm, self.enough
         );
         for (index, service) in self.services.iter().enumerate() {
             let _ = writeln!(text, "service {index}: autostart {}, needs {:?}", service.autostart, service.needs);

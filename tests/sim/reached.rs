@@ -44,7 +44,7 @@ names! {
 names! {
     /// An event of the tree.
     TreeEventName:
-    Changed, SupervisorEnded, NotStarted, Signal, Shutdown, Timer, Reaped, Empty,
+    Changed, SupervisorEnded, NotStarted, NotRestarted, Signal, Shutdown, Timer, Reaped, Empty,
 }
 
 names! {
@@ -52,7 +52,7 @@ names! {
     Fact:
     Fork, Hop, LeftBehind, TakenOver, RingLost, ReportLost, AllRead, Scarce, Broken, SupervisorRefused, Answered,
     DoneAgain, Passed, Enough, AtRest, StrayGone, AlienEnded, ClockSetWhilePlanning, Asked, Killed, Drained, Extended,
-    ReadyTooLate, Hungry, Unhealthy, HungJob, Restarted, GaveUp, Reset, SlotRun, SlotMissed, CaughtUp, PostStop,
+    Followed, ReadyTooLate, Hungry, Unhealthy, HungJob, Restarted, GaveUp, Reset, SlotRun, SlotMissed, CaughtUp, PostStop,
     CodeTold, EndByItself, EndByRequest, EndByOne, Reminder, Overdue,
 }
 
@@ -123,6 +123,7 @@ impl TreeEventName {
             TreeEvent::Changed(..) => TreeEventName::Changed,
             TreeEvent::SupervisorEnded { .. } => TreeEventName::SupervisorEnded,
             TreeEvent::NotStarted(_) => TreeEventName::NotStarted,
+            TreeEvent::NotRestarted(_) => TreeEventName::NotRestarted,
             TreeEvent::Signal(_) => TreeEventName::Signal,
             TreeEvent::Shutdown => TreeEventName::Shutdown,
             TreeEvent::Timer => TreeEventName::Timer,

@@ -4,7 +4,7 @@ use crate::plan::{Plan, Planned, Script, Work};
 use crate::reached::Reached;
 use crate::run;
 use crate::world::Violation;
-use zei::model::spec::{OnEnd, Policy, Restart};
+use zei::model::spec::{ExitRule, OnEnd, Policy, Restart, When};
 use zei::model::time::Span;
 
 /// The smallest plan that was found.
@@ -53,6 +53,7 @@ fn candidates(plan: &Plan) -> Vec<Change> {
     }
     list.push(Box::new(|plan| !std::mem::replace(&mut plan.calm, true)));
     list.push(Box::new(|plan| std::mem::replace(&mut plan.losses, false)));
+    list.push(Box::new(|plan| std::mem::take(&mut plan.exit) != ExitRule::default()));
     list.push(Box::new(|plan| plan.command.take().is_some()));
     list.push(Box::new(|plan| std::mem::replace(&mut plan.budget, Span::seconds(30)) != Span::seconds(30)));
     for index in 0..plan.services.len() {
@@ -100,6 +101,11 @@ fn leave_out(plan: &mut Plan, index: usize) -> bool {
         service.needs.retain(|needs| needs.on != index);
         service.needs.iter_mut().for_each(|needs| needs.on = moved(needs.on));
     }
+    plan.exit.when = match plan.exit.when {
+        When::Service(other) if other == index => When::All,
+        When::Service(other) => When::Service(moved(other)),
+        when => when,
+    };
     plan.command = plan.command.filter(|command| *command != index).map(moved);
     plan.interventions.retain_mut(|(_, what)| what.service().is_none_or(|whose| *whose != index));
     for whose in plan.interventions.iter_mut().filter_map(|(_, what)| what.service()) {

@@ -157,7 +157,9 @@ impl World<'_> {
         }
         self.take_order(index);
         self.finish_what_was_accepted(index);
-        if let Some(event) = inherited {
+        // The clock may have been set while nobody watched it.
+        let planned = matches!(service.phase, Phase::Planned { .. });
+        if let Some(event) = inherited.or_else(|| planned.then(|| Event::ClockSet(self.wall()))) {
             self.feed(index, event);
         }
         if let Some(event) = self.start_if_free(index) {

@@ -56,6 +56,8 @@ pub enum Happening {
     Hear(usize, u32, Said),
     /// A supervisor reads a line of its control FIFO.
     Line(usize, Verb),
+    /// It reads zei-init's line: restart if this run is not over.
+    RestartRun(usize, u32),
     /// The alarm by the wall clock, if it was not set anew since.
     Alarm(usize, u32, u64),
     /// A supervisor sees that the wall clock was set.
@@ -321,6 +323,7 @@ impl<'a> World<'a> {
             Happening::Said(index, made, said) => self.say(index, made, said),
             Happening::Hear(index, made, said) => self.hear(index, made, said),
             Happening::Line(index, verb) => self.take_line(index, verb),
+            Happening::RestartRun(index, run) => self.take_restart(index, run),
             Happening::Outside(number) => self.intervene(self.plan.interventions[number].1),
             Happening::Enough => {
                 self.reached.fact(Fact::Enough);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use zei::protocol::status::State;
 use zei_tests::process::{children, name, switches};
+use zei_tests::program;
 use zei_tests::tree::Tree;
 
 /// How often each of zei's processes was switched away from.
@@ -27,13 +28,19 @@ fn an_idle_tree_in_which_services_run_wait_and_rest_has_no_context_switch_at_all
          later: {command: ['true'], oneshot: true, interval: 1h}\n  off: {command: ['true'], autostart: false}\n  \
          pending: {command: ['false'], restart: on-failure, restart_delay: 1h}\n  \
          endless: {command: [sleep, infinity], oneshot: true}\n  waits: {command: ['true'], depends_on: [endless]}\n  \
-         stranded: {command: ['true'], depends_on: [missing]}\n  missing: {command: [/no/such/program]}\n",
+         stranded: {command: ['true'], depends_on: [missing]}\n  missing: {command: [/no/such/program]}\n  \
+         told: {ready: {notify: {fd: 3}}, shell: 'echo >&3; exec sleep infinity'}\n  \
+         mute: {ready: {notify: systemd}, command: [sleep, infinity]}\n  \
+         planned: {command: ['true'], oneshot: true, schedule: '0 0 1 1 *'}\n",
     );
     for number in 0..11 {
         yaml += &format!("  s{number}: {{command: [sleep, infinity]}}\n");
     }
+    let _helper = program("zei-cron");
     let tree = Tree::start(&yaml);
     for (service, state) in [
+        ("told", State::Running),
+        ("mute", State::Starting),
         ("done", State::Completed),
         ("failed", State::Failed),
         ("later", State::Scheduled),
@@ -45,6 +52,7 @@ fn an_idle_tree_in_which_services_run_wait_and_rest_has_no_context_switch_at_all
     ] {
         tree.until_state(service, state);
     }
+    tree.until("planned", "planned", |status| status.next.is_some());
     for number in 0..11 {
         tree.pid(&format!("s{number}"));
     }
@@ -58,7 +66,7 @@ fn an_idle_tree_in_which_services_run_wait_and_rest_has_no_context_switch_at_all
         }
         before = now;
     }
-    assert_eq!(before.len(), 21, "zei-init and twenty supervisors");
+    assert_eq!(before.len(), 24, "zei-init and 23 supervisors");
     watch_for(4000);
     assert_eq!(all_switches(&tree), before);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use zei::exit;
+use zei::paths;
 use zei::protocol::status::State;
 use zei::signal;
 use zei_tests::tree::{Plan, Tree, can_be_pid_1, is_root};
@@ -88,6 +89,9 @@ fn rubbish_in_the_run_directory_is_cleared_away_and_no_link_is_followed() {
     fs::create_dir_all(services.join("gone")).unwrap();
     fs::create_dir(&victim).unwrap();
     fs::write(victim.join("status"), "precious").unwrap();
+    for own in [paths::NEEDS, paths::LAST, paths::STATUS] {
+        fs::write(services.join("gone").join(own), "rubbish").unwrap();
+    }
     fs::write(services.join("hold/status"), "rubbish").unwrap();
     fs::write(services.join("hold/control"), "rubbish").unwrap();
     fs::write(services.join("a file"), "rubbish").unwrap();

@@ -1,9 +1,12 @@
 //! How a service and a whole tree end when that is asked for.
 
-use std::time::Duration;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 use zei::exit::Exit;
 use zei::protocol::status::State;
 use zei::signal;
+use zei::sys::raw;
 use zei_tests::process::{descendants, is_alive};
 use zei_tests::tree::{Plan, Tree};
 
@@ -19,7 +22,7 @@ fn processes(tree: &Tree, service: &str) -> Vec<u32> {
 fn who_ignores_the_stop_signal_is_killed_at_its_deadline_and_not_before() {
     let tree = Tree::start(&format!("services:\n  web: {{shell: \"{DEAF}\", stop_grace_period: 400ms}}\n"));
     tree.journal.expect("up");
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     tree.ask("stop web");
     let took = began.elapsed();
     let status = tree.until_state("web", State::Stopped);
@@ -138,14 +141,56 @@ fn a_second_term_says_who_is_waited_for_and_a_third_one_kills_at_once() {
     tree.journal.expect("up");
     let web = tree.pid("web");
     tree.signal(signal::TERM);
-    tree.until_init("stopping");
+    tree.until_state("web", State::Stopping);
     tree.signal(signal::TERM);
-    tree.err.expect("waiting for web to stop");
+    let said = tree.err.expect("waiting for");
+    let (begin, end) = ("zei-init: stopping for 0s, waiting for web (TERM sent 0s ago, killed in ", ")");
+    assert!(said.starts_with(begin) && said.ends_with(end), "{said}");
     assert!(tree.lives());
     let (code, took) = tree.stop();
     assert_eq!(code, 0);
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(!is_alive(web));
+}
+
+#[test]
+fn who_is_waited_for_is_said_with_how_far_its_stop_has_come_and_for_whom_it_waits_itself() {
+    let tree = Tree::start(&format!(
+        "shutdown_timeout: 1h\nservices:\n  db: {{command: [sleep, infinity]}}\n  \
+         web: {{shell: \"trap '' HUP; echo up >$J; exec sleep infinity\", depends_on: [db], stop_signal: HUP}}\n  \
+         app: {{shell: \"{DEAF}\", depends_on: [db], stop_grace_period: 30m}}\n"
+    ));
+    tree.journal.listen("both", |lines| (lines.len() == 2).then_some(()));
+    tree.signal(signal::TERM);
+    // It says so by itself, too.
+    let said = tree.err.expect("stopping for 5s, waiting for ");
+    let told: Vec<&str> = said.split(" waiting for ").nth(1).unwrap().split("), ").collect();
+    let [web, app, db] = told.as_slice() else { panic!("{said}") };
+    assert!(web.starts_with("web (HUP sent ") && web.contains("s ago, killed in 59m"), "{said}");
+    assert!(app.starts_with("app (TERM sent ") && app.contains("s ago, killed in 29m"), "{said}");
+    assert_eq!(*db, "db (waits for web, app)");
+}
+
+#[test]
+fn of_a_hundred_that_stop_at_once_the_last_is_followed_by_zei_init_at_once() {
+    const COUNT: usize = 100;
+    let services: String = (0..COUNT).map(|number| format!("  s{number}: {{command: [sleep, infinity]}}\n")).collect();
+    let mut tree = Tree::start(&format!("services:\n{services}"));
+    tree.until_init("running");
+    let pids: Vec<u32> = (0..COUNT).map(|number| tree.pid(&format!("s{number}"))).collect();
+    let watched: Vec<_> = pids.iter().map(|pid| raw::pidfd_open(*pid).unwrap()).collect();
+    let last = std::thread::spawn(move || {
+        for process in &watched {
+            let ended = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], PollTimeout::MAX);
+            assert_eq!(ended, Ok(1));
+        }
+        Instant::now()
+    });
+    assert_eq!(tree.stop().0, 0);
+    let gone = Instant::now();
+    let took = gone.saturating_duration_since(last.join().unwrap());
+    // It takes some milliseconds on a machine that has nothing else to do; `tests/bench` tells how many.
+    assert!(took < Duration::from_secs(1), "{took:?} after the last");
 }
 
 #[test]

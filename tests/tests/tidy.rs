@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
-use zei::config::{Id, KEYS};
+use zei::config::{Id, KEYS, MAPS};
 use zei::model::spec::{SignalMap, SignalUse};
 use zei::protocol::control::VERBS;
 use zei::{exit, signal};
@@ -14,28 +14,47 @@ use zei_tests::source::{Source, paths_from, root, sources};
 /// Each module of the library, and the modules that it may use. It is in the order of the levels, so a module
 /// only ever uses what stands above it.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("endpoint", LEAVES),
     ("name", LEAVES),
     ("near", LEAVES),
     ("paths", LEAVES),
     ("signal", LEAVES),
     ("text", LEAVES),
     ("exit", &["signal"]),
+    ("schedule", &["near"]),
     ("protocol", &["name", "near", "paths", "signal", "text", "exit"]),
     ("model", &["name", "near", "paths", "signal", "text", "exit", "protocol"]),
-    ("config", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model"]),
+    ("config", &["endpoint", "name", "near", "paths", "signal", "text", "exit", "schedule", "protocol", "model"]),
     ("sys", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model"]),
-    ("run", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model", "config", "sys"]),
+    (
+        "run",
+        &[
+            "endpoint", "name", "near", "paths", "signal", "text", "exit", "schedule", "protocol", "model", "config",
+            "sys",
+        ],
+    ),
 ];
 const LEAVES: &[&str] = &[];
 
 /// What a program may use of the library: the loops, the arguments, and the words that stand in arguments.
-const BINS_MAY_USE: &[&str] =
-    &["run", "exit", "near", "name", "paths", "signal", "bare_main", "protocol", "model::time", "sys::raw::Arguments"];
+const BINS_MAY_USE: &[&str] = &[
+    "run",
+    "endpoint",
+    "exit",
+    "near",
+    "name",
+    "paths",
+    "signal",
+    "bare_main",
+    "protocol",
+    "model::time",
+    "sys::raw::Arguments",
+];
 
 /// What the pure modules may not touch: the system, the clock, the environment.
 const IMPURE: &[&str] =
     &["nix", "libc", "std::fs", "std::env", "std::io", "std::net", "std::process", "std::thread", "std::time"];
-const PURE: &[&str] = &["name", "near", "signal", "text", "exit", "protocol", "model"];
+const PURE: &[&str] = &["endpoint", "schedule", "name", "near", "signal", "text", "exit", "protocol", "model"];
 
 /// The longest Rust file, in lines.
 const LONGEST: usize = 500;
@@ -275,6 +294,42 @@ fn every_configuration_key_is_in_the_readme_and_in_the_commented_example() {
 }
 
 #[test]
+fn every_word_of_every_map_is_in_a_table_of_the_readme_and_in_the_commented_example() {
+    let (readme, example) = (read("README.md"), read("skel/etc/zei/zei.yaml"));
+    let tables = tables(&readme);
+    let mut problems = Vec::new();
+    for map in MAPS {
+        let words: Vec<&str> = map.words.iter().map(|word| word.name).collect();
+        let place = format!("{:?} {:?}", map.owners, map.path);
+        let known = match words.as_slice() {
+            // As in `{fd: N}`: that needs no table.
+            [only] => readme.contains(&format!("`{{{only}: ")),
+            _ => tables.contains(&words),
+        };
+        if !known {
+            problems.push(format!("README.md has no table with exactly {words:?}, the words of {place}"));
+        }
+        let shown = |word: &&str| example.contains(&format!("{word}: "));
+        let missing = words.into_iter().filter(|word| !shown(word));
+        problems.extend(missing.map(|word| format!("skel/etc/zei/zei.yaml does not show {word} of {place}")));
+    }
+    none(problems);
+}
+
+/// The words between backquotes at the beginning of each row, by table.
+fn tables(text: &str) -> Vec<Vec<&str>> {
+    let mut tables = vec![Vec::new()];
+    for line in text.lines() {
+        match line.strip_prefix("| `").and_then(|row| row.split('`').next()) {
+            Some(word) => tables.last_mut().unwrap().push(word),
+            None if line.starts_with('|') => {}
+            None => tables.push(Vec::new()),
+        }
+    }
+    tables
+}
+
+#[test]
 fn every_verb_is_documented() {
     let (client, supervisor, init) = (page("zei-ctl"), page("zei-supervise"), page("zei-init"));
     let mut problems = Vec::new();
@@ -313,8 +368,11 @@ fn every_exit_code_is_in_the_page_of_each_program_that_has_it_and_in_the_readme(
     let mut problems = Vec::new();
     for meaning in exit::TABLE {
         let pages: &[&str] = match meaning.code {
-            exit::OK | exit::CONFIG | exit::SYSTEM => &["zei-init", "zei-ctl", "zei-setuidgid"],
-            exit::NOT_TRUE | exit::NOT_RUNNING | exit::NO_SUCH_SERVICE | exit::NO_ZEI => &["zei-ctl"],
+            exit::OK | exit::CONFIG | exit::SYSTEM => {
+                &["zei-init", "zei-ctl", "zei-setuidgid", "zei-probe", "zei-cron"]
+            }
+            exit::NOT_TRUE => &["zei-ctl", "zei-probe"],
+            exit::NOT_RUNNING | exit::NO_SUCH_SERVICE | exit::NO_ZEI => &["zei-ctl"],
             exit::NO_CODE => &["zei-init"],
             exit::NOT_EXECUTABLE | exit::NOT_FOUND => &["zei-init", "zei-setuidgid"],
             code => panic!("whose code is {code}?"),
@@ -339,7 +397,7 @@ fn every_signal_that_zei_acts_on_is_documented() {
         .filter(|name| words(&init, name).next().is_none() && words(&init, &format!("SIG{name}")).next().is_none())
         .map(|name| format!("zei-init.1.md has no {name}"))
         .collect();
-    for word in ["shutdown", "forward", "ignore"] {
+    for word in ["shutdown", "reload", "forward", "ignore"] {
         if !names(&init, word) {
             problems.push(format!("zei-init.1.md has no `{word}`"));
         }
@@ -363,7 +421,7 @@ fn the_pages_list_exactly_the_options_that_help_lists() {
         problems.extend(differ("is in the page but not in --help", documented, offered));
         problems.extend(differ("is in --help but not in the page", offered, documented));
     };
-    for program in ["zei-init", "zei-setuidgid"] {
+    for program in ["zei-init", "zei-setuidgid", "zei-probe", "zei-cron"] {
         compare(program, &options_of_page(&page(program)), &options_of_help(&help(program, &[])));
     }
     let mut offered = options_of_help(&help("zei-ctl", &[]));

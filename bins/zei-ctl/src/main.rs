@@ -1,4 +1,4 @@
-//! Client of a running zei: list, status, start, stop, restart, signal.
+//! Client of a running zei: list, status, start, stop, restart, signal, events, why.
 //!
 //! Owns: the command line. Must never: do anything but hand it over; `report` prints.
 
@@ -48,6 +48,28 @@ enum Command {
         #[arg(value_name = "SERVICE")]
         services: Vec<String>,
     },
+    /// Show who depends on whom, with the state of each
+    Tree {
+        #[arg(value_name = "SERVICE")]
+        services: Vec<String>,
+    },
+    /// Say why services are as they are, down to the cause of it all; without SERVICE: all that is amiss
+    Why {
+        #[arg(value_name = "SERVICE")]
+        services: Vec<String>,
+    },
+    /// Print a JSON line for each change, from now on until zei ends
+    Events {
+        /// Whose; init is zei-init itself
+        #[arg(value_name = "SERVICE")]
+        services: Vec<String>,
+        /// Begin so long ago (10m), or then (2026-11-22T14:20:02Z)
+        #[arg(long, value_parser = client::since, value_name = "TIME")]
+        since: Option<client::Since>,
+        /// Print what has happened so far, and end
+        #[arg(long)]
+        no_follow: bool,
+    },
     /// Start services and what they depend on
     Start {
         #[command(flatten)]
@@ -56,13 +78,26 @@ enum Command {
         #[arg(long)]
         no_deps: bool,
     },
+    /// Start services and what they depend on; when they end, they are not started again
+    Once {
+        #[command(flatten)]
+        services: Services,
+    },
     /// Stop services until the next start or restart
     Stop {
         #[command(flatten)]
         services: Services,
+        /// Stop all that depends on them before
+        #[arg(long)]
+        with_dependents: bool,
     },
     /// Replace each service's process by a new one; start it if it is stopped or failed
     Restart {
+        #[command(flatten)]
+        services: Services,
+    },
+    /// Let services read their configuration again, as their key reload says
+    Reload {
         #[command(flatten)]
         services: Services,
     },
@@ -80,7 +115,7 @@ enum Command {
         #[command(flatten)]
         patience: Waiting,
     },
-    /// Wait until something holds for each of the services
+    /// Wait until something holds for all of the services
     Wait {
         #[arg(required = true, value_name = "SERVICE")]
         services: Vec<String>,
@@ -153,10 +188,18 @@ fn verb(command: Command) -> Result<Verb, clap_complete::Shell> {
         Command::Completions { shell } => return Err(shell),
         Command::List { services } => Verb::List { services },
         Command::Status { services } => Verb::Status { services },
+        Command::Tree { services } => Verb::Tree { services },
+        Command::Why { services } => Verb::Why { services },
+        Command::Events { services, since, no_follow } => Verb::Events { services, since, follow: !no_follow },
         Command::Start { services, no_deps: false } => services.get(control::Verb::Start),
         Command::Start { services, no_deps: true } => services.get(control::Verb::StartAlone),
-        Command::Stop { services } => services.get(control::Verb::Stop),
+        Command::Once { services } => services.get(control::Verb::Once),
+        Command::Stop { services, with_dependents: false } => services.get(control::Verb::Stop),
+        Command::Stop { services: Services { names, patience }, with_dependents: true } => {
+            Verb::StopWithDependents { services: names, patience: patience.get() }
+        }
         Command::Restart { services } => services.get(control::Verb::Restart),
+        Command::Reload { services } => services.get(control::Verb::Reload),
         Command::Signal { words, patience } => Verb::Signal { words, default: None, patience: patience.get() },
         Command::Kill { words, patience } => {
             Verb::Signal { words, default: Some(signal::KILL), patience: patience.get() }

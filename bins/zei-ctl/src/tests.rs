@@ -44,6 +44,13 @@ fn arguments_become_what_they_say() {
         ("zei-ctl start --no-deps web db", r#"Command { services: ["web", "db"], verb: StartAlone,"#),
         ("zei-ctl restart web --timeout 5", "no_wait: false, timeout: Some(Span(5000))"),
         ("zei-ctl stop all --no-wait", "no_wait: true, timeout: None"),
+        ("zei-ctl stop db --with-dependents", r#"StopWithDependents { services: ["db"],"#),
+        ("zei-ctl reload web", "verb: Reload"),
+        ("zei-ctl once web --no-wait", "verb: Once"),
+        ("zei-ctl why", "Why { services: [] }"),
+        ("zei-ctl tree web db", r#"Tree { services: ["web", "db"] }"#),
+        ("zei-ctl events", "Events { services: [], since: None, follow: true }"),
+        ("zei-ctl events web --since 10m --no-follow", "since: Some(Ago(Span(600000))), follow: false"),
         ("zei-ctl kill web", "default: Some(9)"),
         ("zei-ctl signal web:HUP", "default: None"),
         ("zei-ctl wait web", "until: Ready"),
@@ -53,8 +60,15 @@ fn arguments_become_what_they_say() {
         let got = verb(line).unwrap();
         assert!(got.contains(expected), "{line}: {got}");
     }
-    for line in ["zei-ctl", "zei-ctl start", "zei-ctl wait web --for ever", "zei-ctl fly", "zei-ctl stop a --timeout x"]
-    {
+    for line in [
+        "zei-ctl",
+        "zei-ctl start",
+        "zei-ctl wait web --for ever",
+        "zei-ctl fly",
+        "zei-ctl stop a --timeout x",
+        "zei-ctl reload",
+        "zei-ctl events --since never",
+    ] {
         assert!(verb(line).is_err(), "{line}");
     }
 }

@@ -15,11 +15,37 @@ pub fn lookup<'a>(environment: &'a Environment, name: &str) -> Option<&'a OsStr>
     environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str())
 }
 
-/// Expands every text in the tree, keys of maps excepted.
-pub fn expand(node: &mut Node, environment: &Environment) -> Result<(), Faults> {
+/// Where in a value variables are expanded; never in the keys of maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expansion {
+    Nowhere,
+    Everywhere,
+    /// Everywhere but in commands: the value itself where it is no map, and `command`, `exec`, `shell` and `test` in it.
+    AroundCommands,
+}
+
+/// Expands the texts of a value.
+pub fn expand(node: &mut Node, environment: &Environment, expansion: Expansion) -> Result<(), Faults> {
     let mut faults = Faults::new();
-    tree(node, environment, &mut faults);
+    match expansion {
+        Expansion::Nowhere => {}
+        Expansion::Everywhere => tree(node, environment, &mut faults),
+        Expansion::AroundCommands => around_commands(node, environment, &mut faults),
+    }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn around_commands(node: &mut Node, environment: &Environment, faults: &mut Faults) {
+    let Value::Map(members) = &mut node.value else { return };
+    for member in members {
+        let mut own = Faults::new();
+        match member.key.as_str() {
+            "command" | "exec" | "shell" => {}
+            "test" => around_commands(&mut member.node, environment, &mut own),
+            _ => tree(&mut member.node, environment, &mut own),
+        }
+        faults.extend(own.into_iter().map(|fault| fault.of(&member.key, member.at)));
+    }
 }
 
 fn tree(node: &mut Node, environment: &Environment, faults: &mut Faults) {

@@ -3,13 +3,13 @@
 //! Owns: `depends_on`, the implied condition, cycles, `signals`. Must never: read another key.
 
 use crate::config::keys::Id;
-use crate::config::layers::Section;
-use crate::config::node::{At, Node, Value};
+use crate::config::maps::{DEPENDENCY, Fields};
+use crate::config::node::{At, Member, Node, Value};
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
 use crate::config::values;
 use crate::model::order;
-use crate::model::spec::{Condition, Dependency, Restart, ServiceSpec, SignalMap, SignalUse};
+use crate::model::spec::{Condition, Dependency, ExitRule, OnEnd, Restart, ServiceSpec, SignalMap, SignalUse, When};
 use crate::near::nearest;
 use crate::signal;
 use std::collections::HashMap;
@@ -20,6 +20,10 @@ pub struct Wanted {
     name: String,
     /// `None`: it follows from what the other service is.
     condition: Option<Condition>,
+    /// A restart of the other one restarts this one.
+    restart: bool,
+    /// There must be such a service.
+    required: bool,
     at: At,
 }
 
@@ -27,25 +31,26 @@ pub struct Wanted {
 pub fn wanted(node: &Node) -> Result<Vec<Wanted>, Faults> {
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut faults = Faults::new();
-    let mut add = |name: &str, condition: Result<Option<Condition>, Fault>, at| match condition {
-        Ok(_) if wanted.iter().any(|known| known.name == name) => {
-            faults.push(Fault::new(format!("{name:?} is named twice")).at(at));
-        }
-        Ok(condition) => wanted.push(Wanted { name: name.to_owned(), condition, at }),
-        Err(fault) => faults.push(fault.at(at)),
-    };
     match &node.value {
         Value::Map(members) => {
             for member in members {
-                let prefixed = |fault: Fault| Fault { text: format!("{}: {}", member.key, fault.text), ..fault };
-                add(&member.key, condition(&member.node).map(Some).map_err(prefixed), member.at);
+                match long(member) {
+                    Ok(one) => wanted.push(one),
+                    Err(more) => faults.extend(more.into_iter().map(|fault| fault.of(&member.key, member.at))),
+                }
             }
         }
         _ => {
             for item in values::items(node) {
                 match values::text(item) {
-                    Ok(name) => add(name, Ok(None), item.at),
-                    Err(fault) => add("", Err(fault), item.at),
+                    Ok(name) if wanted.iter().any(|known| known.name == name) => {
+                        faults.push(Fault::new(format!("{name:?} is named twice")).at(item.at));
+                    }
+                    Ok(name) => {
+                        let name = name.to_owned();
+                        wanted.push(Wanted { name, condition: None, restart: false, required: true, at: item.at });
+                    }
+                    Err(fault) => faults.push(fault.at(item.at)),
                 }
             }
         }
@@ -53,28 +58,22 @@ pub fn wanted(node: &Node) -> Result<Vec<Wanted>, Faults> {
     if faults.is_empty() { Ok(wanted) } else { Err(faults) }
 }
 
-fn condition(node: &Node) -> Result<Condition, Fault> {
+const CONDITIONS: &[(&str, Condition)] = &[
+    ("service_started", Condition::Started),
+    ("service_healthy", Condition::Healthy),
+    ("service_completed_successfully", Condition::Completed),
+];
+
+fn long(member: &Member) -> Result<Wanted, Faults> {
     let form = || Fault::new("must be a map with the key condition, as in {condition: service_started}");
-    let Value::Map(members) = &node.value else { return Err(form()) };
-    let mut found = None;
-    for member in members {
-        match member.key.as_str() {
-            "condition" if member.node.text() == Some("service_healthy") => {
-                return Err(Fault::new("service_healthy is not supported by this version of zei"));
-            }
-            "condition" => {
-                let words =
-                    [("service_started", Condition::Started), ("service_completed_successfully", Condition::Completed)];
-                found = Some(values::word(&member.node, &words)?);
-            }
-            "restart" => match values::boolean(&member.node)? {
-                false => {}
-                true => return Err(Fault::new("\"restart: true\" is not supported by this version of zei")),
-            },
-            other => return Err(Fault::new(format!("unknown key {other:?}"))),
-        }
+    let mut fields = Fields::of(&member.node, &DEPENDENCY).map_err(|_| form())?;
+    let condition = fields.read("condition", |node| values::word(node, CONDITIONS));
+    let restart = fields.read("restart", values::boolean).unwrap_or(false);
+    let required = fields.read("required", values::boolean).unwrap_or(true);
+    if fields.is_clean() && condition.is_none() {
+        return Err(form().into());
     }
-    found.ok_or_else(form)
+    fields.done(Some(Wanted { name: member.key.clone(), condition, restart, required, at: member.at }))
 }
 
 /// Turns names into edges: first those of every service, then those of the command (`cmd`, which
@@ -108,10 +107,28 @@ fn edges(
     for wanted in &draft.wanted {
         match find(wanted, drafts, own, cmd, index) {
             Ok(edge) => edges.push(edge),
-            Err(fault) => depends_on_fault(draft, fault.at(wanted.at), report),
+            Err(Missing::Optional(fault)) => {
+                if let Some(entry) = draft.section.entry(Id::DependsOn) {
+                    draft.section.doubt(entry, fault.at(wanted.at), report);
+                }
+            }
+            Err(Missing::Needed(fault)) => depends_on_fault(draft, fault.at(wanted.at), report),
         }
     }
     edges
+}
+
+/// Why there is no edge.
+enum Missing {
+    /// There need not be one.
+    Optional(Fault),
+    Needed(Fault),
+}
+
+impl From<Fault> for Missing {
+    fn from(fault: Fault) -> Missing {
+        Missing::Needed(fault)
+    }
 }
 
 fn find(
@@ -120,35 +137,78 @@ fn find(
     own: usize,
     cmd: Option<usize>,
     index: &HashMap<String, usize>,
-) -> Result<Dependency, Fault> {
+) -> Result<Dependency, Missing> {
     let name = &wanted.name;
     if name == "cmd" {
-        return Err(Fault::new(
+        return Err(Missing::Needed(Fault::new(
             "nothing can depend on the command (cmd); it starts when the services are there, and its end ends the \
              container",
-        ));
+        )));
     }
     let found = index.get(name).and_then(|service| Some((*service, drafts.get(*service)?)));
     let Some((service, other)) = found else {
         let names = drafts.iter().enumerate().filter(|(other, _)| Some(*other) != cmd && *other != own);
         let near = nearest(name, names.map(|(_, draft)| draft.spec.name.as_str()));
-        return Err(Fault::new(format!("there is no service {name:?}")).near(near));
+        let fault = Fault::new(format!("there is no service {name:?}")).near(near);
+        return Err(if wanted.required { Missing::Needed(fault) } else { Missing::Optional(fault) });
     };
     if service == own {
-        return Err(Fault::new("a service can't depend on itself"));
+        return Err(Missing::Needed(Fault::new("a service can't depend on itself")));
     }
     let condition = wanted.condition.unwrap_or(implied(&other.spec));
-    if condition == Condition::Completed && other.spec.policy.restart == Restart::Always {
-        return Err(Fault::new(format!(
-            "{name}: service_completed_successfully can never come true, because it restarts always"
-        )));
-    }
-    Ok(Dependency { service, condition, restart: false })
+    possible(condition, &other.spec)?;
+    Ok(Dependency { service, condition, restart: wanted.restart })
 }
 
-/// The condition of the list form: completed for a oneshot without timer, started otherwise.
+/// Whether that can ever come true of the other service.
+fn possible(condition: Condition, other: &ServiceSpec) -> Result<(), Fault> {
+    let reason = match condition {
+        Condition::Completed if other.policy.restart == Restart::Always => "it restarts always",
+        // Whoever waits for its end would start in a container that ends.
+        Condition::Completed if other.on_exit == OnEnd::Shutdown => "its end stops the container (on_exit: shutdown)",
+        Condition::Healthy if other.policy.oneshot => {
+            "it is a oneshot, which is done when it exits; write service_completed_successfully"
+        }
+        Condition::Started | Condition::Healthy | Condition::Completed => return Ok(()),
+    };
+    Err(impossible(condition, other, reason))
+}
+
+fn impossible(condition: Condition, other: &ServiceSpec, reason: &str) -> Fault {
+    let word = CONDITIONS.iter().find(|(_, known)| *known == condition).map_or("", |(word, _)| word);
+    Fault::new(format!("{}: {word} can never come true, because {reason}", other.name.as_str()))
+}
+
+/// Reports who waits for the end of a service at whose end the container ends. The command is left out where it says
+/// nothing of its own: a configuration need not be written for one.
+pub fn ends_of_all(drafts: &[Draft], exit: &ExitRule, report: &Report) {
+    for draft in drafts.iter().filter(|draft| draft.section.entry(Id::DependsOn).is_some()) {
+        let completed = draft.spec.dependencies.iter().filter(|edge| edge.condition == Condition::Completed);
+        for (index, other) in completed.filter_map(|edge| Some((edge.service, &drafts.get(edge.service)?.spec))) {
+            let ends_all = match exit.when {
+                When::All => false,
+                When::Any => true,
+                When::Service(one) => one == index,
+            };
+            // One that is run again and again does not end.
+            if ends_all && other.policy.timer.is_none() {
+                let reason = "its end stops the container (exit.when)";
+                depends_on_fault(draft, impossible(Condition::Completed, other, reason), report);
+            }
+        }
+    }
+}
+
+/// The condition of the list form: completed for a oneshot without timer, healthy where readiness or health is
+/// tested, started otherwise.
 fn implied(other: &ServiceSpec) -> Condition {
-    if other.policy.oneshot && other.policy.timer.is_none() { Condition::Completed } else { Condition::Started }
+    if other.policy.oneshot {
+        if other.policy.timer.is_none() { Condition::Completed } else { Condition::Started }
+    } else if other.ready.is_some() || other.health.is_some() {
+        Condition::Healthy
+    } else {
+        Condition::Started
+    }
 }
 
 /// Names every cycle whole, one problem each.
@@ -168,13 +228,14 @@ fn cycles(drafts: &[Draft], mut graph: Vec<Vec<usize>>, report: &Report) {
 }
 
 fn depends_on_fault(draft: &Draft, fault: Fault, report: &Report) {
-    let Section { name, at, .. } = draft.section;
-    let entry = draft.section.entry(Id::DependsOn);
-    let (at, key) = entry.map_or((*at, "depends_on"), |entry| (entry.at, &entry.word));
-    if name == "cmd" {
-        report.fault(at, None, Some(&format!("cmd: {key}")), fault);
-    } else {
-        report.fault(at, Some(name), Some(key), fault);
+    let section = draft.section;
+    match section.entry(Id::DependsOn) {
+        Some(entry) => {
+            let (service, key) = section.label(entry);
+            report.fault(entry.at, service, Some(&key), fault);
+        }
+        // The command, which depends on all where it says nothing.
+        None => report.fault(section.at, None, Some("cmd: depends_on"), fault),
     }
 }
 
@@ -198,6 +259,13 @@ pub fn default_signals(with_command: bool) -> SignalMap {
     map
 }
 
+const USES: &[(&str, SignalUse)] = &[
+    ("shutdown", SignalUse::Shutdown),
+    ("reload", SignalUse::Reload),
+    ("forward", SignalUse::Forward),
+    ("ignore", SignalUse::Ignore),
+];
+
 /// Reads `signals`: a map from a signal to what is done with it.
 pub fn signals(node: &Node, map: &mut SignalMap) -> Result<(), Faults> {
     let Value::Map(members) = &node.value else {
@@ -217,12 +285,7 @@ pub fn signals(node: &Node, map: &mut SignalMap) -> Result<(), Faults> {
                 return Err(Fault::new(format!("{} is the same signal as one before", member.key)));
             }
             seen = seen.with(signal);
-            if member.node.text() == Some("reload") {
-                return Err(Fault::new("reload is not supported by this version of zei"));
-            }
-            let words =
-                [("shutdown", SignalUse::Shutdown), ("forward", SignalUse::Forward), ("ignore", SignalUse::Ignore)];
-            values::word(&member.node, &words).map(|meaning| (signal, meaning))
+            values::word(&member.node, USES).map(|meaning| (signal, meaning))
         });
         match read {
             Ok((signal, meaning)) => set(map, signal, meaning),

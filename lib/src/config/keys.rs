@@ -3,6 +3,8 @@
 //! Owns: the one table, from which the parser's known words, its suggestions and the documentation
 //! come. Must never: read a value.
 
+use crate::config::expand::Expansion;
+use crate::config::maps::MAPS;
 use crate::config::problem::Fault;
 use crate::near::nearest;
 
@@ -56,6 +58,7 @@ pub enum Id {
     Cmd,
     Signals,
     ShutdownTimeout,
+    Exit,
     // Anywhere.
     Override,
     // A service.
@@ -68,8 +71,11 @@ pub enum Id {
     MaxRestarts,
     ResetAfter,
     RestartDelay,
+    RestartBackoff,
     Oneshot,
     Interval,
+    Schedule,
+    CatchUp,
     DependsOn,
     Environment,
     EnvFile,
@@ -80,9 +86,16 @@ pub enum Id {
     Stderr,
     JsonLogs,
     Log,
+    Ready,
+    Test,
+    Healthcheck,
+    PreStart,
+    PostStop,
     StopSignal,
     StopGracePeriod,
     StopScope,
+    Drain,
+    Reload,
     ForwardSignals,
     OnExit,
     OnFailure,
@@ -109,8 +122,9 @@ pub const KEYS: &[Key] = &[
     key(Id::Services, "services", &[], TOP, "the services by name"),
     key(Id::Defaults, "defaults", &[], TOP, "keys for every service but the command"),
     key(Id::Cmd, "cmd", &[], TOP, "keys for the command that zei-init was given"),
-    key(Id::Signals, "signals", &[], TOP, "what zei-init does with a signal: shutdown, forward, ignore"),
+    key(Id::Signals, "signals", &[], TOP, "what zei-init does with a signal: shutdown, reload, forward, ignore"),
     key(Id::ShutdownTimeout, "shutdown_timeout", &[], TOP, "the budget of a whole shutdown; 30s"),
+    key(Id::Exit, "exit", &[], TOP, "when the container ends, and with which code"),
     key(
         Id::Override,
         "override",
@@ -133,8 +147,11 @@ pub const KEYS: &[Key] = &[
     key(Id::MaxRestarts, "max_restarts", &[], ALL, "give up after this many restarts; 0 = no limit"),
     key(Id::ResetAfter, "reset_after", &[], ALL, "having been up this long resets the count of restarts; 60s"),
     key(Id::RestartDelay, "restart_delay", &[], ALL, "the pause before a restart; 1s"),
+    key(Id::RestartBackoff, "restart_backoff", &[], ALL, "how that pause grows"),
     key(Id::Oneshot, "oneshot", &[], BOTH, "run once; done when it exits 0"),
     key(Id::Interval, "interval", &[], SERVICE, "for a oneshot: run again this long after it ended"),
+    key(Id::Schedule, "schedule", &[], SERVICE, "for a oneshot: run by the clock; a cron expression"),
+    key(Id::CatchUp, "catch_up", &[], SERVICE, "true: make a missed slot of the schedule good, once"),
     key(Id::DependsOn, "depends_on", &["after"], SERVICE_CMD, "what must be there before it starts"),
     key(Id::Environment, "environment", &["env"], ALL, "variables: a map or a list of K=V"),
     key(Id::EnvFile, "env_file", &[], ALL, "files of K=V lines: a path or a list"),
@@ -151,26 +168,22 @@ pub const KEYS: &[Key] = &[
     key(Id::Stderr, "stderr", &[], ALL, "a path, /dev/stdout, /dev/stderr, null, inherit, or stdout to join them"),
     key(Id::JsonLogs, "json_logs", &[], ALL, "its lines are JSON"),
     key(Id::Log, "log", &[], ALL, "inherit, null or none"),
+    key(Id::Ready, "ready", &[], ALL, "how it is known that it is ready; as soon as it runs"),
+    key(Id::Test, "test", &[], SERVICE, "a command that is run until it exits 0; then it is ready"),
+    key(Id::Healthcheck, "healthcheck", &[], ALL, "how it is known that it is healthy"),
+    key(Id::PreStart, "pre_start", &[], ALL, "a command before each start"),
+    key(Id::PostStop, "post_stop", &[], ALL, "a command after each end"),
     key(Id::StopSignal, "stop_signal", &["signal.stop"], ALL, "the signal that asks it to end; SIGTERM"),
     key(Id::StopGracePeriod, "stop_grace_period", &["shutdown_timeout"], ALL, "how long it has for that; 10s"),
     key(Id::StopScope, "stop_scope", &[], ALL, "tree, process or group: who is asked to end"),
+    key(Id::Drain, "drain", &[], ALL, "at a stop: not ready any more so long before the stop signal; 0"),
+    key(Id::Reload, "reload", &[], ALL, "how it is told to reload: a signal or a command; HUP"),
     key(Id::ForwardSignals, "forward_signals", &[], ALL, "which of the signals that zei-init forwards it gets"),
     key(Id::OnExit, "on_exit", &[], BOTH, "shutdown: when it ended for good, the container stops with its code"),
     key(Id::OnFailure, "on_failure", &[], BOTH, "shutdown: when it failed for good, the container stops with its code"),
     key(Id::Autostart, "autostart", &[], BOTH, "false: defined, not started unless something needs it"),
     key(Id::Umask, "umask", &[], ALL, "file mode creation mask, octal"),
-    key(Id::Later, "exit", &[], TOP, "when the container ends, and with which code"),
     key(Id::Later, "control_group", &[], TOP, "the group that may control services"),
-    key(Id::Later, "restart_backoff", &[], ALL, "the delay before a restart grows"),
-    key(Id::Later, "schedule", &[], SERVICE, "for a oneshot: a cron expression"),
-    key(Id::Later, "catch_up", &[], SERVICE, "run a missed slot of the schedule once"),
-    key(Id::Later, "ready", &[], ALL, "how it is known that the service is ready"),
-    key(Id::Later, "test", &[], SERVICE, "a command, run until it exits 0"),
-    key(Id::Later, "healthcheck", &[], ALL, "how it is known that the service is healthy"),
-    key(Id::Later, "pre_start", &[], ALL, "a command before each start"),
-    key(Id::Later, "post_stop", &[], ALL, "a command after each end"),
-    key(Id::Later, "drain", &[], ALL, "readiness off this long before the stop signal"),
-    key(Id::Later, "reload", &[], ALL, "how it is told to reload"),
     key(Id::Later, "nice", &[], ALL, "scheduling priority"),
     key(Id::Later, "oom_score_adj", &[], ALL, "how soon the kernel kills it when memory is short"),
     key(Id::Later, "ulimits", &[], ALL, "resource limits"),
@@ -190,10 +203,16 @@ impl Key {
         self.words().any(|known| known == word || known.split_once('.').is_some_and(|(outer, _)| outer == word))
     }
 
-    /// Whether its value is taken as it is written, without `${NAME}`. What only holds further keys
-    /// is left alone too; those are expanded one by one.
-    pub fn is_verbatim(&self) -> bool {
-        matches!(self.id, Id::Command | Id::Shell | Id::Services | Id::Defaults | Id::Cmd)
+    /// Where in its value `${NAME}` is expanded. What only holds further keys is left alone; those are expanded one
+    /// by one.
+    pub fn expansion(&self) -> Expansion {
+        match self.id {
+            Id::Command | Id::Shell | Id::Services | Id::Defaults | Id::Cmd => Expansion::Nowhere,
+            Id::Ready | Id::Test | Id::Healthcheck | Id::PreStart | Id::PostStop | Id::Reload => {
+                Expansion::AroundCommands
+            }
+            _ => Expansion::Everywhere,
+        }
     }
 }
 
@@ -207,10 +226,22 @@ pub fn find(word: &str, place: Places) -> Result<&'static Key, Fault> {
             Some(key) => Fault::new(format!("can't stand here; it is a key of {}", owner(key.places))),
             None => {
                 let words = KEYS.iter().filter(here).filter(|key| key.id != Id::Later).flat_map(Key::words);
-                Fault::new("unknown key").near(nearest(word, words))
+                match inside(word, place) {
+                    Some(key) => Fault::new(format!("can't stand here; it is a key inside {key}")),
+                    None => Fault::new("unknown key").near(nearest(word, words)),
+                }
             }
         }),
     }
+}
+
+/// The keys of this place in whose maps this is a word.
+fn inside(word: &str, place: Places) -> Option<String> {
+    let maps = MAPS.iter().filter(|map| map.path.is_empty() && map.words.iter().any(|known| known.name == word));
+    let owners: Vec<Id> = maps.flat_map(|map| map.owners.iter().copied()).collect();
+    let keys = KEYS.iter().filter(|key| owners.contains(&key.id) && key.places.contain(place));
+    let names: Vec<&str> = keys.map(|key| key.name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn owner(places: Places) -> &'static str {

@@ -62,6 +62,23 @@ impl Section {
     pub fn entry(&self, id: Id) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key.id == id)
     }
+
+    /// How messages call a key of it: the service, and the key.
+    pub fn label(&self, entry: &Entry) -> (Option<&str>, String) {
+        let word = &entry.word;
+        match (self.name == "cmd", entry.is_default) {
+            (true, _) => (None, format!("cmd: {word}")),
+            // Once for all services that it is meant for.
+            (false, true) => (None, format!("defaults: {word}")),
+            (false, false) => (Some(&self.name), word.clone()),
+        }
+    }
+
+    /// Reports something that may be wrong with a key of it.
+    pub fn doubt(&self, entry: &Entry, fault: Fault, report: &Report) {
+        let (service, key) = self.label(entry);
+        report.doubt(entry.at, service, Some(&key), fault);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,7 +176,7 @@ impl Reader<'_> {
                     let earlier = self.layers.defaults.take();
                     self.layers.defaults = self.shared(earlier, section);
                 }
-                _ => match expand::expand(&mut node, self.environment) {
+                _ => match expand::expand(&mut node, self.environment, key.expansion()) {
                     Err(faults) => faults.into_iter().for_each(|fault| self.report.fault(at, None, Some(&word), fault)),
                     Ok(()) => self.top(Entry { key, word, at, nodes: vec![node], is_default: false }),
                 },
@@ -301,9 +318,7 @@ impl Reader<'_> {
                 _ => return fault(&word, Fault::new("must be a map with the one key stop")),
             }
         }
-        if !key.is_verbatim()
-            && let Err(faults) = expand::expand(&mut node, self.environment)
-        {
+        if let Err(faults) = expand::expand(&mut node, self.environment, key.expansion()) {
             return faults.into_iter().for_each(|one| fault(&word, one));
         }
         section.entries.push(Entry { key, word, at, nodes: vec![node], is_default: false });

@@ -10,20 +10,29 @@
 //! layers     fragments, bare services, override, defaults -> one Section per service
 //!   keys       the table of keys      expand   ${NAME}
 //! service    a Section -> a ServiceSpec
-//!   values, identity, environment
-//! graph      dependencies and signals
+//!   values, identity, environment, restart, ready, health, hooks
+//!   maps       the tables of the keys inside maps      probe, pattern  tests of readiness and health
+//! graph      dependencies and signals      exit       when the container ends
 //! problem    what is wrong, and where
 //! ```
 
 mod environment;
+mod exit;
 mod expand;
 mod files;
 mod graph;
+mod health;
+mod hooks;
 mod identity;
 mod keys;
 mod layers;
+mod maps;
 mod node;
+mod pattern;
+mod probe;
 mod problem;
+mod ready;
+mod restart;
 mod service;
 mod values;
 
@@ -34,13 +43,14 @@ use crate::config::layers::{Entry, Layers, Section};
 use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
-use crate::model::spec::{Config, ExitRule, Identity};
+use crate::model::spec::{Config, Identity, ServiceSpec};
 use crate::model::time::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use identity::{LookupError, Users};
 pub use keys::{Id, KEYS, Key, Places};
+pub use maps::{MAPS, Map, Word};
 pub use problem::Problem;
 
 /// All that a configuration takes from outside.
@@ -66,16 +76,34 @@ pub enum Source {
     Paths(Vec<PathBuf>),
 }
 
+/// A configuration that can be acted on.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What is most likely not meant so, in the order of files and lines.
+    pub warnings: Vec<Problem>,
+}
+
 /// Reads the configuration. `None`: the source is the default one, and nothing is there at all.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of files and lines; never an empty list.
 pub fn load(source: &Source, context: &Context) -> Result<Option<Config>, Vec<Problem>> {
+    Ok(load_with_warnings(source, context)?.map(|loaded| loaded.config))
+}
+
+/// The same with what may be wrong, too.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_warnings(source: &Source, context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
     let mut report = Report::default();
     if !files::read(source, &mut report) {
         return Ok(None);
     }
-    check(context, &report).map(Some)
+    let config = check(context, &report)?;
+    Ok(Some(Loaded { config, warnings: report.warnings() }))
 }
 
 /// The budget of a shutdown that sets none.
@@ -102,11 +130,30 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
     top.read(Id::Version, version);
     top.read(Id::Signals, |node| graph::signals(node, &mut signals));
     let shutdown_timeout = top.read(Id::ShutdownTimeout, values::span).unwrap_or(SHUTDOWN_TIMEOUT);
+    let specs: Vec<&ServiceSpec> = drafts.iter().map(|draft| &draft.spec).collect();
+    let exit = top.read(Id::Exit, |node| exit::read(node, &specs)).unwrap_or_default();
+    graph::ends_of_all(&drafts, &exit, report);
+    drafts.iter().for_each(|draft| too_long_a_drain(draft, shutdown_timeout, report));
     if !report.is_clean() {
         return Err(report.problems());
     }
     let services = drafts.into_iter().map(|draft| draft.spec).collect();
-    Ok(Config { services, shutdown_timeout, signals, exit: ExitRule::default() })
+    Ok(Config { services, shutdown_timeout, signals, exit })
+}
+
+/// Doubts a drain that leaves a service no time in a shutdown.
+fn too_long_a_drain(draft: &Draft, budget: Span, report: &Report) {
+    if let Some(entry) = draft.section.entry(Id::Drain)
+        && draft.spec.policy.drain >= budget
+        && draft.spec.policy.drain > Span(0)
+    {
+        let text = format!(
+            "{} uses up the shutdown_timeout of {budget}: at a shutdown the service is killed without having been \
+             asked to end; lower one or raise the other",
+            draft.spec.policy.drain
+        );
+        draft.section.doubt(entry, Fault::new(text), report);
+    }
 }
 
 /// The keys of the top level that are no section.

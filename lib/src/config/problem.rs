@@ -58,6 +58,8 @@ fn place(file: &Path, line: usize) -> String {
 pub struct Fault {
     /// Where, if that says more than the place of the key.
     pub at: Option<At>,
+    /// Which key of the map that the value is, as in `.retries`; empty where the value as a whole is meant.
+    pub inside: String,
     pub text: String,
     pub near: Option<String>,
     /// Another place, named at the end of the text.
@@ -72,6 +74,12 @@ impl Fault {
     #[must_use]
     pub fn at(self, at: At) -> Fault {
         Fault { at: Some(at), ..self }
+    }
+
+    /// It is the fault of this key of a map, which stands there.
+    #[must_use]
+    pub fn of(self, key: &str, at: At) -> Fault {
+        Fault { at: self.at.or(Some(at)), inside: format!(".{key}{}", self.inside), ..self }
     }
 
     #[must_use]
@@ -105,6 +113,7 @@ pub struct File {
 pub struct Report {
     files: Vec<File>,
     found: RefCell<Vec<Found>>,
+    doubts: RefCell<Vec<Found>>,
 }
 
 struct Found {
@@ -113,6 +122,13 @@ struct Found {
     service: Option<String>,
     key: Option<String>,
     fault: Fault,
+}
+
+impl Found {
+    fn new(at: At, service: Option<&str>, key: Option<&str>, fault: Fault) -> Found {
+        let key = key.map(|key| format!("{key}{}", fault.inside));
+        Found { at: fault.at.unwrap_or(at), line: None, service: service.map(str::to_owned), key, fault }
+    }
 }
 
 impl Report {
@@ -134,9 +150,12 @@ impl Report {
 
     /// Something is wrong with a key of a service.
     pub fn fault(&self, at: At, service: Option<&str>, key: Option<&str>, fault: Fault) {
-        let at = fault.at.unwrap_or(at);
-        let (service, key) = (service.map(str::to_owned), key.map(str::to_owned));
-        self.found.borrow_mut().push(Found { at, line: None, service, key, fault });
+        self.found.borrow_mut().push(Found::new(at, service, key, fault));
+    }
+
+    /// Something may be wrong with a key of a service: it is told, and nothing more.
+    pub fn doubt(&self, at: At, service: Option<&str>, key: Option<&str>, fault: Fault) {
+        self.doubts.borrow_mut().push(Found::new(at, service, key, fault));
     }
 
     /// Something is wrong with a file as a whole, or at a line of it.
@@ -150,8 +169,17 @@ impl Report {
         self.found.borrow().is_empty()
     }
 
-    /// Everything found, with lines, in the order of files and lines.
+    /// Everything that is wrong, with lines, in the order of files and lines.
     pub fn problems(&self) -> Vec<Problem> {
+        self.told(&self.found.borrow())
+    }
+
+    /// The same for what may be wrong.
+    pub fn warnings(&self) -> Vec<Problem> {
+        self.told(&self.doubts.borrow())
+    }
+
+    fn told(&self, found: &[Found]) -> Vec<Problem> {
         let mut lines = BTreeMap::new();
         let mut line = |at: At| {
             let text = self.files.get(at.file).map_or("", |file| &file.text);
@@ -159,7 +187,7 @@ impl Report {
         };
         let mut problems: Vec<(usize, Problem)> = Vec::new();
         let mut said = BTreeSet::new();
-        for Found { at, line: known, service, key, fault } in self.found.borrow().iter() {
+        for Found { at, line: known, service, key, fault } in found {
             let mut text = fault.text.clone();
             if let Some(other) = fault.other {
                 text.push_str(&format!(" {}", place(self.path(other.file), line(other))));

@@ -7,9 +7,8 @@ use crate::config::keys::Id;
 use crate::config::layers::{Entry, Section};
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Fault, Faults, Report};
-use crate::config::{Context, environment, identity, values};
-use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, Reload, Restart, ServiceSpec, StopScope, Timer};
-use crate::model::time::Span;
+use crate::config::{Context, environment, health, hooks, identity, ready, restart, values};
+use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, ServiceSpec, StopScope};
 use crate::name::ServiceName;
 use crate::signal;
 use std::ffi::CString;
@@ -39,17 +38,16 @@ impl Scope<'_> {
 
     /// Reports something wrong with a key.
     pub fn fault(&self, entry: &Entry, fault: Fault) {
-        let word = &entry.word;
-        let (service, key) = match (self.is_cmd, entry.is_default) {
-            (true, _) => (None, format!("cmd: {word}")),
-            // Once for all services that it is meant for.
-            (false, true) => (None, format!("defaults: {word}")),
-            (false, false) => (Some(self.section.name.as_str()), word.clone()),
-        };
+        let (service, key) = self.section.label(entry);
         self.report.fault(entry.at, service, Some(&key), fault);
     }
 
-    /// The same for a key that may be missing: then the service as a whole is to blame.
+    /// Reports something that may be wrong with a key.
+    pub fn doubt(&self, entry: &Entry, fault: Fault) {
+        self.section.doubt(entry, fault, self.report);
+    }
+
+    /// Reports something wrong with a key that may be missing: then the service as a whole is to blame.
     pub fn fault_of(&self, id: Id, fault: Fault) {
         match self.section.entry(id) {
             Some(entry) => self.fault(entry, fault),
@@ -78,7 +76,23 @@ fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Ve
     let (identity, of_user) = identity::read(scope);
     let working_dir = scope.read(Id::WorkingDir, values::c_text).or_else(|| section.zinit.then(|| c"/".into()));
     let (stdout, stderr) = outputs(scope, working_dir.as_ref());
-    let policy = policy(scope);
+    let (policy, schedule) = restart::read(scope);
+    let ready = ready::read(scope, policy.oneshot, ready::is_shown(&stdout, &stderr));
+    let (health, health_policy) = health::read(scope, policy.oneshot).unzip();
+    let hooks = hooks::read(scope);
+    let (pre_start, pre_start_policy) = hooks.pre_start.unzip();
+    let (post_stop, post_stop_policy) = hooks.post_stop.unzip();
+    let policy = Policy {
+        ready: ready.ready,
+        ready_timeout: ready.timeout,
+        watchdog: ready.watchdog,
+        health: health_policy,
+        pre_start: pre_start_policy,
+        post_stop: post_stop_policy,
+        reload: hooks.reload_policy,
+        drain: hooks.drain,
+        ..stop_policy(scope, policy)
+    };
     let boolean = |id| scope.read(id, values::boolean);
     let on_end = |id| scope.read(id, |node| values::word(node, ENDS)).unwrap_or_default();
     let spec = ServiceSpec {
@@ -95,12 +109,12 @@ fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Ve
         json_logs: boolean(Id::JsonLogs).unwrap_or(false),
         umask: scope.read(Id::Umask, values::umask),
         policy,
-        ready: None,
-        health: None,
-        pre_start: None,
-        post_stop: None,
-        reload: Reload::default(),
-        schedule: None,
+        ready: ready.test,
+        health,
+        pre_start,
+        post_stop,
+        reload: hooks.reload,
+        schedule,
         dependencies: Vec::new(),
         forward_signals: scope
             .read(Id::ForwardSignals, values::signals)
@@ -141,55 +155,17 @@ fn forwarded(scope: &Scope, oneshot: bool) -> signal::Set {
     }
 }
 
-fn policy(scope: &Scope) -> Policy {
-    let section = scope.section;
-    let default = Policy::default();
-    let span = |id| scope.read(id, values::span);
-    let oneshot = scope.read(Id::Oneshot, values::boolean).unwrap_or(false);
-    let interval = span(Id::Interval);
-    if let Some(entry) = section.entry(Id::Interval)
-        && !oneshot
-    {
-        scope.fault(entry, Fault::new("is for a oneshot; add \"oneshot: true\" or take it away"));
-    }
-    let (mut restart, limit) = scope.read(Id::Restart, restart).unwrap_or(match (section.zinit, oneshot) {
-        (true, false) => (Restart::Always, None),
-        _ => (Restart::Never, None),
-    });
-    if let Some(entry) = section.entry(Id::Restart)
-        && oneshot
-        && restart == Restart::Always
-    {
-        // `defaults` means it for those that can.
-        restart = Restart::Never;
-        if !entry.is_default {
-            let text = "a oneshot is done when it exits 0, so it can't restart always; to run it again and again, \
-                        say how long to wait in between, as in \"interval: 30s\"";
-            scope.fault(entry, Fault::new(text));
-        }
-    }
+/// The policy of the stop, added to that of the restart.
+fn stop_policy(scope: &Scope, policy: Policy) -> Policy {
+    let default = match scope.section.zinit {
+        true => StopScope::Group,
+        false => policy.stop_scope,
+    };
     Policy {
-        restart,
-        max_restarts: max_restarts(scope, limit),
-        reset_after: span(Id::ResetAfter).unwrap_or(default.reset_after),
-        restart_delay: span(Id::RestartDelay).unwrap_or(default.restart_delay),
-        backoff: None,
-        oneshot,
-        timer: interval.map(Timer::Interval),
-        ready: None,
-        ready_timeout: None,
-        watchdog: None,
-        health: None,
-        pre_start: None,
-        post_stop: None,
-        reload: None,
-        drain: Span(0),
-        stop_signal: scope.read(Id::StopSignal, stop_signal).unwrap_or(default.stop_signal),
-        stop_grace_period: span(Id::StopGracePeriod),
-        stop_scope: scope.read(Id::StopScope, |node| values::word(node, SCOPES)).unwrap_or(match section.zinit {
-            true => StopScope::Group,
-            false => default.stop_scope,
-        }),
+        stop_signal: scope.read(Id::StopSignal, stop_signal).unwrap_or(policy.stop_signal),
+        stop_grace_period: scope.read(Id::StopGracePeriod, values::span),
+        stop_scope: scope.read(Id::StopScope, |node| values::word(node, SCOPES)).unwrap_or(default),
+        ..policy
     }
 }
 
@@ -205,52 +181,6 @@ fn stop_signal(node: &Node) -> Result<u8, Fault> {
         ))),
         signal => Ok(signal),
     }
-}
-
-/// `max_restarts`, or the N of `on-failure:N`; the service's own word goes before one of `defaults`.
-fn max_restarts(scope: &Scope, limit: Option<u32>) -> u32 {
-    let count = scope.read(Id::MaxRestarts, values::count);
-    let is_default = |id| scope.section.entry(id).is_some_and(|entry| entry.is_default);
-    match (count, limit) {
-        (Some(count), Some(limit)) if count != limit => match (is_default(Id::MaxRestarts), is_default(Id::Restart)) {
-            (true, false) => limit,
-            (false, true) => count,
-            _ => {
-                let text = format!("{count} contradicts \"restart: on-failure:{limit}\"; keep one of them");
-                scope.fault_of(Id::MaxRestarts, Fault::new(text));
-                count
-            }
-        },
-        (count, limit) => count.or(limit).unwrap_or(0),
-    }
-}
-
-/// The policy, and the N of `on-failure:N`.
-fn restart(node: &Node) -> Result<(Restart, Option<u32>), Fault> {
-    if let Value::Bool(value, _) = node.value {
-        return match value {
-            false => Ok((Restart::Never, None)),
-            true => Err(Fault::new("true is no restart policy; write always, on-failure or never")),
-        };
-    }
-    let text = values::text(node)?;
-    if let Some(limit) = text.strip_prefix("on-failure:") {
-        return match values::number(limit) {
-            Some(limit) => Ok((Restart::OnFailure, Some(limit))),
-            None => Err(Fault::new(format!("{text:?}: after on-failure: comes a number of restarts"))),
-        };
-    }
-    let words = [
-        ("always", Restart::Always),
-        ("on-failure", Restart::OnFailure),
-        ("never", Restart::Never),
-        ("no", Restart::Never),
-        ("unless-stopped", Restart::Always),
-    ];
-    // What YAML 1.1 takes for the boolean `no`.
-    let text = if matches!(text, "off" | "No" | "NO" | "Off" | "OFF") { "no" } else { text };
-    let plain = Node { at: node.at, value: Value::Text(text.to_owned()) };
-    Ok((values::word(&plain, &words)?, None))
 }
 
 fn stdin(scope: &Scope) -> Input {

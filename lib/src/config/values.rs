@@ -75,6 +75,14 @@ pub fn span(node: &Node) -> Result<Span, Fault> {
     duration(text(node)?)
 }
 
+/// A duration that takes some time.
+pub fn some_time(node: &Node) -> Result<Span, Fault> {
+    match span(node)? {
+        Span(0) => Err(Fault::new("must be longer than 0")),
+        span => Ok(span),
+    }
+}
+
 fn duration(text: &str) -> Result<Span, Fault> {
     let text = text.trim();
     if text.starts_with('-') {
@@ -97,17 +105,22 @@ fn duration(text: &str) -> Result<Span, Fault> {
 
 /// `5` or `0.5`; saturates.
 fn seconds(text: &str) -> Option<Span> {
+    thousandths(text).map(Span)
+}
+
+/// `5` or `0.5`, in thousandths, rounded up; saturates.
+pub fn thousandths(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if !(digits(whole) && digits(fraction)) || fraction.is_empty() || text.is_empty() {
         return None;
     }
     // Only overflow can fail here, and that much is for ever. The empty part of `.5` is zero.
-    let whole = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
-    let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
+    let three: String = fraction.chars().chain("000".chars()).take(3).collect();
     let rest = fraction.bytes().skip(3).any(|digit| digit != b'0');
-    let millis = thousandths.parse::<u64>().unwrap_or(0) + u64::from(rest);
-    Some(Span(whole.saturating_mul(1000).saturating_add(millis)))
+    let behind = three.parse::<u64>().unwrap_or(0) + u64::from(rest);
+    Some(whole.saturating_mul(1000).saturating_add(behind))
 }
 
 /// A signal by name or number.

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod definition;
 pub mod init;
+pub mod kills;
 pub mod order;
 pub mod record;
 pub mod service;

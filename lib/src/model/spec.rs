@@ -5,6 +5,7 @@
 
 use crate::model::time::Span;
 use crate::name::ServiceName;
+use crate::protocol::needs;
 use crate::signal;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -254,6 +255,17 @@ pub enum Condition {
     Healthy,
     /// `service_completed_successfully`: completed, or scheduled after a first success.
     Completed,
+}
+
+impl Condition {
+    /// Compose's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Condition::Started => needs::STARTED,
+            Condition::Healthy => needs::HEALTHY,
+            Condition::Completed => needs::COMPLETED,
+        }
+    }
 }
 
 /// What the end of a service means for the container.

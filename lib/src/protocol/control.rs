@@ -12,9 +12,9 @@
 //! ```
 //!
 //! TOKEN is `-` where no answer is wanted, or 8 to 32 of `[A-Za-z0-9]`, freely chosen by the
-//! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`,
-//! `stop`, `restart`, `signal SIG`; of zei-init: `shutdown`. A line that is empty or blank means
-//! nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
+//! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`, `once`,
+//! `stop`, `restart`, `restart N` (only if its run N, of `run` in the status, has not ended), `reload`, `signal SIG`;
+//! of zei-init: `shutdown`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
 //! else left there without one does not become part of its own line.
 //!
 //! # Answers
@@ -61,10 +61,16 @@ pub enum Verb {
     Start,
     /// The service is wanted; what it depends on must be asked for separately.
     StartAlone,
+    /// The service and what it depends on shall run until it ends by itself, which no policy follows.
+    Once,
     /// The service is not wanted.
     Stop,
     /// The service is wanted, by a new process.
     Restart,
+    /// The same, if this run of it has not ended: however often that is asked for, it is done once.
+    RestartRun(u32),
+    /// The service is told to read its configuration again.
+    Reload,
     /// This signal goes to the main process.
     Signal(u8),
     /// The container ends.
@@ -74,8 +80,10 @@ pub enum Verb {
 /// The words of all verbs, with what they do; documentation is checked against it.
 pub const VERBS: &[(&str, &str)] = &[
     ("start", "the service and what it depends on are wanted; `start nodeps`: the service alone"),
+    ("once", "the service and what it depends on are started; its end is not followed by a restart"),
     ("stop", "the service is not wanted until the next start or restart"),
-    ("restart", "the service is wanted, by a new process"),
+    ("restart", "the service is wanted, by a new process; `restart N`: only if its run N has not ended"),
+    ("reload", "the service reads its configuration again, by the signal or command of its `reload` key"),
     ("signal", "sends the signal named by the argument to the main process"),
     ("shutdown", "ends the container (zei-init's own control FIFO only)"),
 ];
@@ -110,7 +118,7 @@ impl fmt::Display for Reject {
             Reject::TooLong => "a line has at most 512 bytes",
             Reject::NotText => "a line is text",
             Reject::Token => "a line begins with '-' or a token of 8 to 32 letters and digits",
-            Reject::Verb => "the verbs are start, stop, restart, signal, shutdown",
+            Reject::Verb => "the verbs are start, once, stop, restart, reload, signal, shutdown",
             Reject::Argument => "that verb takes another argument",
         })
     }
@@ -147,11 +155,14 @@ fn parse_verb<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Verb, Rej
     match (verb, argument) {
         ("start", None) => Ok(Verb::Start),
         ("start", Some("nodeps")) => Ok(Verb::StartAlone),
+        ("once", None) => Ok(Verb::Once),
         ("stop", None) => Ok(Verb::Stop),
         ("restart", None) => Ok(Verb::Restart),
+        ("restart", Some(run)) => run.parse().map(Verb::RestartRun).map_err(|_| Reject::Argument),
+        ("reload", None) => Ok(Verb::Reload),
         ("signal", Some(name)) => signal::parse(name).map(Verb::Signal).ok_or(Reject::Argument),
         ("shutdown", None) => Ok(Verb::Shutdown),
-        ("start" | "stop" | "restart" | "signal" | "shutdown", _) => Err(Reject::Argument),
+        (verb, _) if VERBS.iter().any(|(known, _)| *known == verb) => Err(Reject::Argument),
         _ => Err(Reject::Verb),
     }
 }
@@ -161,8 +172,11 @@ impl fmt::Display for Verb {
         match self {
             Verb::Start => f.write_str("start"),
             Verb::StartAlone => f.write_str("start nodeps"),
+            Verb::Once => f.write_str("once"),
             Verb::Stop => f.write_str("stop"),
             Verb::Restart => f.write_str("restart"),
+            Verb::RestartRun(run) => write!(f, "restart {run}"),
+            Verb::Reload => f.write_str("reload"),
             Verb::Signal(number) => write!(f, "signal {}", signal::Name(*number)),
             Verb::Shutdown => f.write_str("shutdown"),
         }
@@ -311,7 +325,10 @@ mod tests {
         assert_eq!(parse(b"- restart"), Ok(Request { token: None, verb: Verb::Restart }));
         assert_eq!(parse(b"abcdEF12 start"), with(Verb::Start));
         assert_eq!(parse(b"abcdEF12  start nodeps"), with(Verb::StartAlone));
+        assert_eq!(parse(b"abcdEF12 once"), with(Verb::Once));
+        assert_eq!(parse(b"abcdEF12 restart 7"), with(Verb::RestartRun(7)));
         assert_eq!(parse(b"abcdEF12 stop"), with(Verb::Stop));
+        assert_eq!(parse(b"abcdEF12 reload"), with(Verb::Reload));
         assert_eq!(parse(b"abcdEF12 signal hup"), with(Verb::Signal(1)));
         assert_eq!(parse(b"abcdEF12 shutdown"), with(Verb::Shutdown));
     }
@@ -332,6 +349,10 @@ mod tests {
             (b"-", Reject::Verb),
             (b"- fly", Reject::Verb),
             (b"- stop now", Reject::Argument),
+            (b"- reload now", Reject::Argument),
+            (b"- restart now", Reject::Argument),
+            (b"- restart -1", Reject::Argument),
+            (b"- restart 1 2", Reject::Argument),
             (b"- signal", Reject::Argument),
             (b"- signal NOPE", Reject::Argument),
             (b"- signal HUP HUP", Reject::Argument),
@@ -359,8 +380,11 @@ mod tests {
         prop_oneof![
             Just(Verb::Start),
             Just(Verb::StartAlone),
+            Just(Verb::Once),
             Just(Verb::Stop),
             Just(Verb::Restart),
+            any::<u32>().prop_map(Verb::RestartRun),
+            Just(Verb::Reload),
             (1u8..=64).prop_map(Verb::Signal),
             Just(Verb::Shutdown)
         ]

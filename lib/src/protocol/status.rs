@@ -20,20 +20,26 @@
 //! restarts=0          restarts by policy since the last start by hand
 //! exit=…              the exit code of the last process that ended
 //! signal=…            or the name of the signal that ended it
-//! ready=1             1 in running
-//! health=none         none starting healthy unhealthy
+//! ready=1             1 in running, unless the service has taken it back
+//! health=none         none (no check is configured) starting healthy unhealthy
 //! next=…              when the next run by policy or timer is due
 //! deadline=…          when a stop becomes a kill
 //! run=1               how many processes were started so far
+//! text=               what the service says of itself (STATUS of sd_notify), one line
 //! end=42              the same number as seq
 //! ```
+//!
+//! In stopping the reason says how far that has come: `drain`, `asked:TERM` (the main process has got that signal),
+//! `rest` (what it left behind was asked to end), `killed`, `post-stop`. A fault of the service's own stands before it,
+//! as it does before an end that it has led to: `unhealthy:asked`, `unhealthy:signal:TERM`. Faults are `pre-start`,
+//! `not-ready`, `unhealthy`, `watchdog`, `oom`.
 //!
 //! The file is written in place by one pwrite(2). A reader that finds `seq` and `end` different, or
 //! no `end`, has met a write half-way and reads again; what follows `end` is not part of it.
 //!
 //! # Version log
 //!
-//! 1: the first.
+//! 1: the first. `text` was added later; a reader takes a file without it, and passes over keys that it does not know.
 
 use crate::exit::Exit;
 use crate::name::ServiceName;
@@ -100,16 +106,17 @@ impl State {
     }
 }
 
-/// What the checks of a service's health say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a service's health check says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub enum Health {
-    /// It has none, or does not run.
+    /// There is none.
+    #[default]
     None,
-    /// None has succeeded yet, and not enough have failed.
+    /// It has not passed yet, and may take its time.
     Starting,
-    /// The last that counted succeeded.
+    /// It passed.
     Healthy,
-    /// Too many in a row have failed.
+    /// It failed as often as it may.
     Unhealthy,
 }
 
@@ -126,6 +133,16 @@ impl Health {
             Health::Unhealthy => "unhealthy",
         }
     }
+
+    /// The one of this word.
+    pub fn parse(word: &str) -> Option<Health> {
+        Health::ALL.into_iter().find(|health| health.word() == word)
+    }
+
+    /// Whether nothing is wrong with it: healthy, or not checked at all.
+    pub const fn is_good(self) -> bool {
+        matches!(self, Health::None | Health::Healthy)
+    }
 }
 
 /// A service's status, as its supervisor tells it.
@@ -137,7 +154,7 @@ pub struct Status {
     pub name: ServiceName,
     /// What it is doing.
     pub state: State,
-    /// Why it is failed or waiting; empty where there is nothing to say.
+    /// Why it is failed or waiting, or how far its stop has come; empty where there is nothing to say.
     pub reason: Text<128>,
     /// When the state began.
     pub since: u64,
@@ -161,6 +178,12 @@ pub struct Status {
     pub deadline: Option<u64>,
     /// How many processes were started so far.
     pub run: u32,
+    /// Its process runs and is ready for work.
+    pub ready: bool,
+    /// What its health check says.
+    pub health: Health,
+    /// What it says of itself, one line.
+    pub text: Text<96>,
 }
 
 /// Prints a number or nothing.
@@ -183,8 +206,8 @@ impl Status {
         text::format(format_args!(
             "version=1\nseq={seq}\nname={name}\nstate={state}\nreason={reason}\nsince={since}\n\
              since_wall={wall}\npid={pid}\nstart={start}\nsupervisor={supervisor}\nwant={want}\n\
-             restarts={restarts}\nexit={code}\nsignal={signal}\nready={ready}\nhealth=none\nnext={next}\n\
-             deadline={deadline}\nrun={run}\nend={seq}\n",
+             restarts={restarts}\nexit={code}\nsignal={signal}\nready={ready}\nhealth={health}\nnext={next}\n\
+             deadline={deadline}\nrun={run}\ntext={text}\nend={seq}\n",
             seq = self.seq,
             name = self.name,
             state = self.state.word(),
@@ -198,26 +221,18 @@ impl Status {
             restarts = self.restarts,
             code = Maybe(code),
             signal = Maybe(signal),
-            ready = u8::from(self.state == State::Running),
+            ready = u8::from(self.ready),
+            health = self.health.word(),
             next = Maybe(self.next),
             deadline = Maybe(self.deadline),
             run = self.run,
+            text = self.text,
         ))
     }
 
     /// Reads a file's content; `None` for a write met half-way, another version, or no status at all.
     pub fn decode(bytes: &[u8]) -> Option<Status> {
-        let length = bytes.windows(5).position(|window| window == b"\nend=")? + 5;
-        let (body, tail) = bytes.split_at_checked(length)?;
-        let end = tail.split(|byte| *byte == b'\n').next().filter(|end| end.len() < tail.len())?;
-        let mut keys = Keys(core::str::from_utf8(body).ok()?);
-        if keys.text("version")? != "1" {
-            return None;
-        }
-        let seq = keys.number("seq")?;
-        if core::str::from_utf8(end).ok()?.parse() != Ok(seq) {
-            return None;
-        }
+        let (seq, mut keys) = body(bytes)?;
         let mut status = Status {
             seq,
             name: ServiceName::parse(keys.text("name")?).ok()?,
@@ -234,16 +249,36 @@ impl Status {
             next: None,
             deadline: None,
             run: 0,
+            ready: false,
+            health: Health::None,
+            text: Text::new(),
         };
         match keys.text("signal")? {
             "" => {}
             name => status.exit = Some(Exit::Signal(signal::parse(name)?)),
         }
+        status.ready = keys.text("ready")? == "1";
+        status.health = Health::parse(keys.text("health")?)?;
         status.next = keys.optional("next")?;
         status.deadline = keys.optional("deadline")?;
         status.run = keys.number("run")?;
+        status.text = Text::from(keys.text("text").unwrap_or_default());
         Some(status)
     }
+}
+
+/// What stands between `version` and `end`, and the number of the write; `None` for one met half-way or another
+/// version.
+fn body(bytes: &[u8]) -> Option<(u64, Keys<'_>)> {
+    let length = bytes.windows(5).position(|window| window == b"\nend=")? + 5;
+    let (body, tail) = bytes.split_at_checked(length)?;
+    let end = tail.split(|byte| *byte == b'\n').next().filter(|end| end.len() < tail.len())?;
+    let mut keys = Keys(core::str::from_utf8(body).ok()?);
+    if keys.text("version")? != "1" {
+        return None;
+    }
+    let seq = keys.number("seq")?;
+    (core::str::from_utf8(end).ok()?.parse() == Ok(seq)).then_some((seq, keys))
 }
 
 /// The rest of a file of `KEY=VALUE` lines, read in the documented order; a key that this version does not know
@@ -278,7 +313,7 @@ impl<'a> Keys<'a> {
 }
 
 /// What zei-init itself is doing, in its own status file: the same form, with these keys only:
-/// `version seq state pid boot services end`.
+/// `version seq state pid boot services since end`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InitStatus {
     /// Counts the writes.
@@ -291,6 +326,8 @@ pub struct InitStatus {
     pub boot: u64,
     /// How many services are defined.
     pub services: u32,
+    /// When the state began, in milliseconds of CLOCK_MONOTONIC.
+    pub since: u64,
 }
 
 /// What zei-init is doing.
@@ -313,16 +350,34 @@ impl InitState {
             InitState::Stopping => "stopping",
         }
     }
+
+    fn parse(word: &str) -> Option<InitState> {
+        [InitState::Booting, InitState::Running, InitState::Stopping].into_iter().find(|state| state.word() == word)
+    }
 }
 
 impl InitStatus {
     /// The file's content.
     pub fn encode(&self) -> Text<MAX> {
-        let InitStatus { seq, state, pid, boot, services } = self;
+        let InitStatus { seq, state, pid, boot, services, since } = self;
         let state = state.word();
         text::format(format_args!(
-            "version=1\nseq={seq}\nstate={state}\npid={pid}\nboot={boot:016x}\nservices={services}\nend={seq}\n"
+            "version=1\nseq={seq}\nstate={state}\npid={pid}\nboot={boot:016x}\nservices={services}\nsince={since}\n\
+             end={seq}\n"
         ))
+    }
+
+    /// Reads a file's content; `None` for a write met half-way, another version, or no such status at all.
+    pub fn decode(bytes: &[u8]) -> Option<InitStatus> {
+        let (seq, mut keys) = body(bytes)?;
+        Some(InitStatus {
+            seq,
+            state: InitState::parse(keys.text("state")?)?,
+            pid: keys.number("pid")?,
+            boot: u64::from_str_radix(keys.text("boot")?, 16).ok()?,
+            services: keys.number("services")?,
+            since: keys.number("since")?,
+        })
     }
 }
 
@@ -348,6 +403,9 @@ mod tests {
             next: Some(2000),
             deadline: None,
             run: 3,
+            ready: false,
+            health: Health::Starting,
+            text: Text::from("two of three"),
         }
     }
 
@@ -355,8 +413,20 @@ mod tests {
     fn the_file_looks_as_documented() {
         let golden = "version=1\nseq=42\nname=web\nstate=restart_pending\nreason=exit:3\nsince=1000\n\
             since_wall=1700000000000\npid=\nstart=\nsupervisor=12\nwant=up\nrestarts=2\nexit=3\nsignal=\n\
-            ready=0\nhealth=none\nnext=2000\ndeadline=\nrun=3\nend=42\n";
+            ready=0\nhealth=starting\nnext=2000\ndeadline=\nrun=3\ntext=two of three\nend=42\n";
         assert_eq!(example().encode().as_str(), golden);
+        let init = InitStatus { seq: 3, state: InitState::Stopping, pid: 1, boot: 0xabc, services: 7, since: 99 };
+        let golden = "version=1\nseq=3\nstate=stopping\npid=1\nboot=0000000000000abc\nservices=7\nsince=99\nend=3\n";
+        assert_eq!(init.encode().as_str(), golden);
+        assert_eq!(InitStatus::decode(golden.as_bytes()), Some(init));
+    }
+
+    #[test]
+    fn a_file_without_text_and_one_with_keys_of_a_later_version_are_read() {
+        let without = example().encode().as_str().replace("text=two of three\n", "");
+        assert_eq!(Status::decode(without.as_bytes()), Some(Status { text: Text::new(), ..example() }));
+        let with = example().encode().as_str().replace("run=3\n", "cpu=1\nrun=3\nmemory=2\n");
+        assert_eq!(Status::decode(with.as_bytes()), Some(example()));
     }
 
     #[test]
@@ -379,10 +449,12 @@ mod tests {
         #[test]
         fn a_status_is_read_back_from_its_own_bytes(
             seq: u64, state in 0usize..9, pid: Option<u32>, start: Option<u64>, exit in 0u16..320,
-            next: Option<u64>, restarts: u32, want: bool, reason in "[a-z:0-9]{0,128}", since: u64
+            next: Option<u64>, restarts: u32, want: bool, reason in "[a-z:0-9]{0,128}", since: u64,
+            ready: bool, health in 0usize..4, says in "[ -~]{0,96}"
         ) {
             let exit = match exit { 0..=255 => Some(Exit::Code(exit as u8)), 256 => None, n => Some(Exit::Signal((n - 256) as u8)) };
-            let status = Status { seq, state: State::ALL[state], pid, start, exit, next, restarts, want,
+            let status = Status { seq, state: State::ALL[state], pid, start, exit, next, restarts, want, ready,
+                health: Health::ALL[health], text: Text::from(says.as_str()), deadline: next,
                 reason: Text::from(reason.as_str()), since, name: ServiceName::parse(&"n".repeat(64)).unwrap(), ..example() };
             let text = status.encode();
             prop_assert!(!text.is_cut());
@@ -391,7 +463,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_a_status_or_none(bytes: Vec<u8>) {
-            let _ = Status::decode(&bytes);
+            let _ = (Status::decode(&bytes), InitStatus::decode(&bytes));
         }
     }
 }

@@ -5,9 +5,14 @@ pub mod acks;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod command;
+#[cfg(feature = "cron")]
+pub mod cron;
 #[cfg(feature = "config")]
 pub mod init;
+pub mod journal;
 pub mod place;
+#[cfg(feature = "probe")]
+pub mod probe;
 pub mod report;
 pub mod setuidgid;
 pub mod supervise;

@@ -3,6 +3,7 @@
 //! Owns: the descriptors' numbers in a supervisor, and reading and writing whole records.
 //! Must never: depend on /run, which may be full, read-only or gone.
 
+use crate::model::kills::Kills;
 use crate::model::record::{Order, Record, SIZE, offset};
 use crate::sys::raw;
 use nix::errno::Errno;
@@ -20,8 +21,13 @@ pub const CONTROL: RawFd = 6;
 /// In a supervisor: the directory of all services' directories.
 pub const SERVICES: RawFd = 7;
 
+/// In a supervisor: the journal of the tree.
+pub const JOURNAL: RawFd = 8;
+/// In a supervisor whose service tells when it is ready: the socket or pipe through which it does.
+pub const NOTIFY: RawFd = 9;
+
 /// In zei-init: /dev/null; a supervisor's standard input is a copy of it.
-pub const NULL: RawFd = 8;
+pub const NULL: RawFd = 10;
 /// The first number that supervisors don't inherit.
 pub const END: RawFd = NULL + 1;
 
@@ -29,6 +35,9 @@ pub const END: RawFd = NULL + 1;
 pub fn reserve() -> Result<(), Errno> {
     raw::occupy(DEFINITIONS..=NULL)
 }
+
+/// Where [`Kills`] lie, behind the order.
+const KILLS: i64 = Order::SIZE as i64;
 
 /// The run records of a whole tree.
 #[derive(Debug)]
@@ -71,6 +80,17 @@ impl Ledger {
     /// Gives the order.
     pub fn give(&self, order: Order) -> Result<(), Errno> {
         pwrite(&self.file, &order.encode(), 0).map(drop)
+    }
+
+    /// What is known of deaths for want of memory.
+    pub fn kills(&self) -> Kills {
+        let mut bytes = [0; Kills::SIZE];
+        if pread(&self.file, &mut bytes, KILLS) == Ok(Kills::SIZE) { Kills::decode(&bytes) } else { Kills::default() }
+    }
+
+    /// Makes it known.
+    pub fn note_kills(&self, kills: Kills) -> Result<(), Errno> {
+        pwrite(&self.file, &kills.encode(), KILLS).map(drop)
     }
 
     /// Where a new process of this service writes its pid.

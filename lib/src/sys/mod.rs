@@ -1,10 +1,14 @@
 //! System calls, each a thin function that says in its own words what went wrong.
 
+pub mod alarm;
 pub mod clock;
 pub mod credentials;
 pub mod event;
 pub mod ledger;
 pub mod lock;
+pub mod notify;
+pub mod oom;
+pub mod pipe;
 pub mod process;
 pub mod raw;
 pub mod say;

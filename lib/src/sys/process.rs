@@ -6,11 +6,12 @@ use crate::sys::raw;
 use core::fmt::Write;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the children of this process are doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +83,44 @@ pub fn start_time(pid: u32) -> Option<u64> {
 /// The pid of a process's parent (field 4).
 pub fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse_ascii().and_then(|parent| u32::try_from(parent).ok())
+}
+
+/// Whether a process descends from this one. This one itself does not.
+pub fn is_descendant(pid: u32) -> bool {
+    // Deeper than that is no tree but a loop of pids that were given anew meanwhile.
+    const DEPTH: usize = 4096;
+    let own = std::process::id();
+    core::iter::successors(parent(pid), |pid| parent(*pid)).take(DEPTH).any(|ancestor| ancestor == own)
+}
+
+/// A descendant that this process need not be the parent of, held so that its end is seen.
+#[derive(Debug)]
+pub struct Held {
+    /// Which it is.
+    pub process: Process,
+    descriptor: OwnedFd,
+}
+
+/// Holds a descendant of this process, which lives. `None` where there is none of this pid, or it is no descendant.
+pub fn hold(pid: u32) -> Option<Held> {
+    // Held first: what is read then is of the same process, unless that has ended.
+    let descriptor = raw::pidfd_open(pid).ok()?;
+    let held = Held { process: Process { pid, start: start_time(pid)? }, descriptor };
+    (is_descendant(pid) && !held.has_ended()).then_some(held)
+}
+
+impl Held {
+    /// Whether it has ended, be it reaped or not. Its parent alone learns how.
+    pub fn has_ended(&self) -> bool {
+        poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
+    }
+}
+
+/// For POLLIN: it has ended.
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
 }
 
 struct Field([u8; 20], usize);
@@ -171,9 +210,64 @@ pub const fn mark(index: usize) -> u64 {
     BASE + index as u64
 }
 
-/// A child of zei-init that has the mark of service `index`: what a supervisor that died has left.
+/// The mark of a job of service `index` (a probe, a hook) and all that it ever makes: killed with the job, where the
+/// service's own processes stay.
+pub const fn job_mark(index: usize) -> u64 {
+    const JOB: u64 = 1 << 23;
+    mark(index) | JOB
+}
+
+/// A child of zei-init that has a mark of service `index`: what a supervisor that died has left.
 pub fn orphan_with_mark(init: u32, index: usize) -> Option<u32> {
-    listed_children(init).into_iter().find(|pid| soft_locks(*pid) == Some(mark(index)) && !is_zombie(*pid))
+    let marks = [mark(index), job_mark(index)].map(Some);
+    listed_children(init).into_iter().find(|pid| marks.contains(&soft_locks(*pid)) && !is_zombie(*pid))
+}
+
+/// Kills every job of service `index`, with all that it has made. `main`: the one child that is no job, where there is
+/// one. Returns how many processes that were: where it is more than 0, what they leave behind may come to light when
+/// they are reaped, and this is to be called again then.
+pub fn kill_jobs(index: usize, main: Option<u32>) -> usize {
+    // Nobody can make children that fast: what was sent KILL makes none any more.
+    const SWEEPS: usize = 100;
+    let mut killed: Vec<u32> = Vec::new();
+    for _sweep in 0..SWEEPS {
+        let children = children();
+        if children.iter().all(|child| Some(*child) == main) {
+            break;
+        }
+        let found = job_processes(index, &children);
+        let before = killed.len();
+        for (pid, held) in found.into_iter().filter(|(pid, _)| !killed.contains(pid)).collect::<Vec<_>>() {
+            let _may_be_gone = match held {
+                Some(held) => raw::pidfd_send(held.as_fd(), crate::signal::KILL),
+                None => signal_child(pid, crate::signal::KILL),
+            };
+            killed.push(pid);
+        }
+        if killed.len() == before {
+            break;
+        }
+    }
+    killed.len()
+}
+
+/// Those of the children that have the mark of a job, and what lies below them, each held. Not what lies below
+/// others: nothing of the main process's can be a job.
+fn job_processes(index: usize, children: &[u32]) -> Vec<(u32, Option<OwnedFd>)> {
+    let is_job = |pid: u32| soft_locks(pid) == Some(job_mark(index)) && !is_zombie(pid);
+    let direct = children.iter().filter(|child| is_job(**child));
+    let mut found: Vec<(u32, Option<OwnedFd>)> = direct.map(|child| (*child, None)).collect();
+    let mut next = 0;
+    while let Some(ancestor) = found.get(next).map(|(pid, _)| *pid) {
+        next += 1;
+        for pid in listed_children(ancestor) {
+            // Its parent may reap it at any time, so it is held first and looked at then.
+            if let Some(held) = raw::pidfd_open(pid).ok().filter(|_| is_job(pid)) {
+                found.push((pid, Some(held)));
+            }
+        }
+    }
+    found
 }
 
 /// A zombie is nobody's business but its parent's.
@@ -191,6 +285,78 @@ fn soft_locks(pid: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::raw::Strings;
+    use crate::sys::spawn::{Spawn, Stream, spawn};
+    use std::io::{BufRead as _, BufReader, PipeReader, pipe};
+    use std::process::Command;
+
+    /// A shell under this mark with two children, one of them in a session of its own and with a child, and the pipe
+    /// that all of them hold.
+    fn family(mark: u64) -> (u32, BufReader<PipeReader>) {
+        let script = c"sleep 1001 & setsid sh -c 'sleep 1002 & echo up; wait' & wait";
+        let (out, writer) = pipe().unwrap();
+        let arguments = Strings::collect([c"sh", c"-c", script].into_iter());
+        let mark = Some(mark);
+        let streams = [Stream::Same, Stream::Of(writer.as_fd()), Stream::Same];
+        let pid = spawn(&Spawn { mark, streams, ..Spawn::new(arguments, Strings::collect(raw::environment())) });
+        let mut out = BufReader::new(out);
+        out.read_line(&mut String::new()).unwrap();
+        (pid.unwrap(), out)
+    }
+
+    fn wait(pid: u32) {
+        waitpid(to_pid(pid), None).unwrap();
+    }
+
+    #[test]
+    fn of_a_job_nothing_is_left_and_the_service_itself_stays() {
+        const INDEX: usize = 4711;
+        let (main, mut main_out) = family(mark(INDEX));
+        let (other, mut other_out) = family(job_mark(INDEX + 1));
+        assert_eq!(kill_jobs(INDEX, Some(main)), 0);
+        let (job, mut job_out) = family(job_mark(INDEX));
+        assert_eq!(kill_jobs(INDEX, Some(main)), 4);
+        // Nobody has its standard output any more.
+        assert_eq!(job_out.read_line(&mut String::new()).unwrap(), 0);
+        wait(job);
+        assert_eq!((listed_children(main).len(), listed_children(other).len()), (2, 2));
+        assert_eq!(kill_jobs(INDEX + 1, Some(main)), 4);
+        assert_eq!(other_out.read_line(&mut String::new()).unwrap(), 0);
+        wait(other);
+        for pid in listed_children(main).into_iter().flat_map(listed_children).chain(listed_children(main)) {
+            signal_child(pid, crate::signal::KILL).unwrap();
+        }
+        assert_eq!(main_out.read_line(&mut String::new()).unwrap(), 0);
+        wait(main);
+    }
+
+    #[test]
+    fn the_end_of_a_grandchild_is_seen_and_a_stranger_is_not_held() {
+        let (child, mut out) = family(mark(4713));
+        let grandchild = *listed_children(child).first().unwrap();
+        let held = hold(grandchild).unwrap();
+        assert_eq!(held.process, Process { pid: grandchild, start: start_time(grandchild).unwrap() });
+        assert!(!held.has_ended());
+        signal_child(grandchild, crate::signal::KILL).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::from(60_000_u16)), Ok(1));
+        assert!(held.has_ended());
+        for stranger in [1, std::process::id(), i32::MAX.unsigned_abs()] {
+            assert!(hold(stranger).is_none(), "{stranger}");
+        }
+        let held = hold(child).unwrap();
+        for pid in listed_children(child).into_iter().flat_map(listed_children).chain(listed_children(child)) {
+            signal_child(pid, crate::signal::KILL).unwrap();
+        }
+        assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
+        wait(child);
+        assert!(held.has_ended() && hold(child).is_none());
+    }
+
+    #[test]
+    fn the_marks_of_services_and_of_their_jobs_are_all_different() {
+        let marks = (0..1000).chain([65_535]).flat_map(|index| [mark(index), job_mark(index)]);
+        assert_eq!(marks.clone().collect::<std::collections::BTreeSet<_>>().len(), marks.count());
+    }
 
     #[test]
     fn the_start_time_is_read_behind_a_name_that_holds_anything() {
@@ -209,8 +375,7 @@ mod tests {
     #[test]
     fn a_death_by_any_signal_is_seen_and_the_child_is_still_there() {
         for signal in [9, 34, 64] {
-            let mut child =
-                std::process::Command::new("sh").args(["-c", &format!("kill -{signal} $$")]).spawn().unwrap();
+            let mut child = Command::new("sh").args(["-c", &format!("kill -{signal} $$")]).spawn().unwrap();
             let expected = Children::Ended(child.id(), Exit::Signal(signal));
             // The children of other tests end as well, and are seen until those have reaped them.
             while look() != expected {

@@ -3,7 +3,8 @@
 //! Owns: how a line gets out, and the count of those that did not. Must never: block, or set a flag
 //! on a descriptor that services share (O_NONBLOCK belongs to the open file description, open(2)).
 
-use crate::sys::raw;
+use crate::model::time::Span;
+use crate::sys::{clock, raw};
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
@@ -33,10 +34,33 @@ pub fn say(who: fmt::Arguments<'_>, text: fmt::Arguments<'_>) {
     }
 }
 
+/// Writes this, some lines, to standard error. What others wrote last may be in the way, and this is the last chance to
+/// say it, so for once it waits for room: at most 50 ms in all.
+pub fn last_words(text: &[u8]) {
+    const PATIENCE: Span = Span(50);
+    let deadline = clock::now().plus(PATIENCE);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let left = deadline.since(clock::now());
+        match write_now(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(Errno::EAGAIN | Errno::EINTR) if left > Span(0) => {
+                let timeout = u8::try_from(left.0).map_or(PollTimeout::ZERO, PollTimeout::from);
+                let _full = poll(&mut [PollFd::new(raw::standard(2), PollFlags::POLLOUT)], timeout);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
 fn put(line: &[u8]) -> Result<(), Errno> {
+    if write_now(line)? < line.len() { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+fn write_now(line: &[u8]) -> Result<usize, Errno> {
     let stderr = raw::standard(2);
     let kind = SFlag::from_bits_truncate(fstat(stderr)?.st_mode & SFlag::S_IFMT.bits());
-    let written = if kind == SFlag::S_IFIFO {
+    if kind == SFlag::S_IFIFO {
         match raw::write_nowait(stderr, line) {
             // A kernel or sandbox without pwritev2: another description of the same pipe.
             Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL) => reopened(line),
@@ -48,8 +72,7 @@ fn put(line: &[u8]) -> Result<(), Errno> {
         reopened(line)
     } else {
         nix::unistd::write(stderr, line)
-    }?;
-    if written < line.len() { Err(Errno::EAGAIN) } else { Ok(()) }
+    }
 }
 
 /// Through a description of this process's own, which may be non-blocking. Where that is refused (a terminal

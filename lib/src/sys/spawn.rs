@@ -8,11 +8,14 @@ use crate::signal;
 use crate::sys::raw::{self, Descriptors, Strings};
 use core::ffi::CStr;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open, readlink};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, chdir, getpgrp, setpgid, setsid, tcsetpgrp};
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 
 /// What becomes of the new process's session and terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +58,8 @@ pub struct Spawn<'a> {
     pub session: Session,
     /// Its standard streams.
     pub streams: [Stream<'a>; 3],
+    /// A descriptor of the parent's that it gets at this number, whatever else would have been there.
+    pub passed: Option<(BorrowedFd<'a>, RawFd)>,
     /// It gets only the descriptors below this number; `None`: all that are not closed on exec.
     pub descriptors_below: Option<RawFd>,
     /// The signals whose disposition is put back to the default.
@@ -77,6 +82,31 @@ pub struct Spawn<'a> {
     pub ids: Option<(u32, u32)>,
     /// Supplementary groups, taken only together with `ids`.
     pub groups: &'a [u32],
+}
+
+impl<'a> Spawn<'a> {
+    /// A process that is as this one in all but its program.
+    pub const fn new(arguments: Strings<'a>, environment: Strings<'a>) -> Spawn<'a> {
+        Spawn {
+            arguments,
+            environment,
+            record: None,
+            session: Session::Same,
+            streams: [Stream::Same; 3],
+            passed: None,
+            descriptors_below: None,
+            defaults: signal::Set::EMPTY,
+            ignored: signal::Set::EMPTY,
+            blocked: signal::Set::EMPTY,
+            mark: None,
+            nofile: None,
+            death_signal: None,
+            umask: None,
+            directory: None,
+            ids: None,
+            groups: &[],
+        }
+    }
 }
 
 /// Makes the process and returns its pid once it has become the program.
@@ -134,6 +164,10 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
         switch(uid, gid, spawn.groups)?;
     }
     open_streams(&spawn.streams)?;
+    if let Some((descriptor, number)) = spawn.passed {
+        // Last: no other descriptor is needed any more, the lock of the service's directory apart, which may end here.
+        raw::duplicate(descriptor.as_raw_fd(), number).map_err(at(SpawnStage::Descriptor))?;
+    }
     raw::set_mask(spawn.blocked).map_err(at(SpawnStage::Signals))?;
     Err((SpawnStage::Execute, execute(&spawn.arguments, &spawn.environment)))
 }
@@ -209,6 +243,12 @@ fn switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)>
     raw::setresuid(uid).map_err(|errno| (SpawnStage::User, errno))
 }
 
+/// The path of another of zei's programs: beside this one, whatever PATH says.
+pub fn beside(name: &str) -> Result<CString, Errno> {
+    let own = readlink("/proc/self/exe")?;
+    CString::new(Path::new(&own).with_file_name(name).into_os_string().into_vec()).map_err(|_| Errno::EINVAL)
+}
+
 /// What Docker's images have where an environment has no PATH.
 pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -242,4 +282,53 @@ fn join<'b>(buffer: &'b mut [u8; 4096], directory: &[u8], program: &[u8]) -> Opt
     let bytes = directory.iter().chain(b"/").chain(program).chain(b"\0");
     target.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     CStr::from_bytes_with_nul(target).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::pipe::Tail;
+    use nix::sys::wait::waitpid;
+    use std::fs;
+    use std::os::fd::{AsFd as _, OwnedFd};
+
+    /// A shell that runs `script` and writes into `out`.
+    fn shell(script: &CStr, out: &OwnedFd, passed: Option<(BorrowedFd<'_>, RawFd)>) -> Result<u32, Failure> {
+        let arguments = Strings::collect([c"/bin/sh", c"-c", script].into_iter());
+        let streams = [Stream::Same, Stream::Of(out.as_fd()), Stream::LikeStdout];
+        spawn(&Spawn { streams, passed, ..Spawn::new(arguments, Strings::collect(core::iter::empty())) })
+    }
+
+    fn said(script: &CStr, passed: Option<(BorrowedFd<'_>, RawFd)>) -> String {
+        let (mut tail, out) = Tail::new().unwrap();
+        let pid = shell(script, &out, passed).unwrap();
+        waitpid(Pid::from_raw(i32::try_from(pid).unwrap()), None).unwrap();
+        tail.take();
+        tail.text::<{ Tail::SIZE }>().as_str().to_owned()
+    }
+
+    #[test]
+    fn a_descriptor_is_passed_at_any_number_and_stays_the_parents_own() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("passed");
+        let file = OwnedFd::from(fs::File::create(&path).unwrap());
+        let own = file.as_raw_fd();
+        // Its own number, one that something else has here, a free one.
+        let other = OwnedFd::from(fs::File::open("/dev/null").unwrap());
+        for number in [own, other.as_raw_fd(), 3, 9] {
+            let script = CString::new(format!("readlink /proc/$$/fd/{number}")).unwrap();
+            assert_eq!(said(&script, Some((file.as_fd(), number))), path.to_str().unwrap(), "{number}");
+            let script = CString::new(format!("echo x >&{number}")).unwrap();
+            assert_eq!(said(&script, Some((file.as_fd(), number))), "", "{number}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x\n".repeat(4));
+        assert_eq!(fcntl(&file, FcntlArg::F_GETFD), Ok(libc::FD_CLOEXEC));
+    }
+
+    #[test]
+    fn a_number_beyond_the_limit_is_an_error_that_says_so() {
+        let (_tail, out) = Tail::new().unwrap();
+        let failure = shell(c"true", &out, Some((out.as_fd(), 1 << 30))).unwrap_err();
+        assert_eq!(failure, Failure { stage: SpawnStage::Descriptor, errno: Errno::EBADF as i32 });
+    }
 }

@@ -10,7 +10,8 @@ toolkit=zei-e2e-toolkit:$$
 tac "$T/built" >>"$T/images"
 id=$(docker create --label "$LABEL" "$toolkit")
 expect "what is in the toolkit image" \
-    "$(docker export "$id" | tar -t | grep -E '^zei' | sort | xargs)" "zei-ctl zei-init zei-setuidgid zei-supervise"
+    "$(docker export "$id" | tar -t | grep -E '^zei' | sort | xargs)" \
+    "zei-cron zei-ctl zei-init zei-probe zei-setuidgid zei-supervise"
 
 # One program is needed to have something to run; it is no part of the toolkit.
 mkdir "$T/image"
@@ -34,6 +35,11 @@ try docker exec "$CONTAINER" /zei-ctl list
 expect_match "list" "$OUT" '^app +running'
 expect_match "list" "$OUT" '^prepare +completed'
 expect "zei-setuidgid in a scratch image" "$(docker exec "$CONTAINER" /zei-setuidgid 4711:4712 /busybox id -u)" 4711
+expect "zei-cron in a scratch image" \
+    "$(docker exec "$CONTAINER" /zei-cron --zone Europe/Berlin --after 1774652400000 --count 1 '30 2 29 * *')" \
+    "Sun 2026-03-29 03:00:00 +02:00 Europe/Berlin"
+try docker exec "$CONTAINER" /zei-probe tcp 1
+expect "zei-probe in a scratch image" "$CODE $ERR" "1 zei-probe: tcp localhost:1: Connection refused"
 stop_tree
 expect "exit code" "$CODE" 0
 

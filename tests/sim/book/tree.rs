@@ -101,7 +101,12 @@ impl World<'_> {
                 self.book.reminded += 1;
             }
             Effect::Overdue(_) => self.reached.fact(Fact::Overdue),
-            Effect::KillAll | Effect::End(_) | Effect::Forward(_) | Effect::ForwardToCommand(_) => {}
+            Effect::Restart { .. }
+            | Effect::Reload
+            | Effect::KillAll
+            | Effect::End(_)
+            | Effect::Forward(_)
+            | Effect::ForwardToCommand(_) => {}
         }
     }
 

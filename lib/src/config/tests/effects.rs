@@ -6,9 +6,9 @@ use crate::signal;
 use std::ffi::CString;
 
 /// What a row changes in the service `a`, which runs `x` and says nothing else.
-type Change = fn(&mut ServiceSpec);
+pub type Change = fn(&mut ServiceSpec);
 
-fn c(texts: &[&str]) -> Vec<CString> {
+pub fn c(texts: &[&str]) -> Vec<CString> {
     texts.iter().map(|text| CString::new(*text).unwrap()).collect()
 }
 
@@ -108,7 +108,7 @@ const ROWS: &[(&str, Change)] = &[
 
 #[test]
 fn every_key_has_exactly_its_effect() {
-    for (keys, change) in ROWS {
+    for (keys, change) in ROWS.iter().chain(life::ROWS) {
         let mut expected = service(&with("override: merge"));
         change(&mut expected);
         assert_eq!(service(&with(keys)), expected, "{keys}");
@@ -117,11 +117,23 @@ fn every_key_has_exactly_its_effect() {
 
 #[test]
 fn every_key_of_the_table_is_read_and_shown_by_a_row() {
-    let elsewhere =
-        ["version", "services", "defaults", "cmd", "signals", "override", "command", "shell", "depends_on", "env_file"];
+    let elsewhere = [
+        "version",
+        "services",
+        "defaults",
+        "cmd",
+        "signals",
+        "exit",
+        "override",
+        "command",
+        "shell",
+        "depends_on",
+        "env_file",
+    ];
     for key in KEYS.iter().filter(|key| key.id != Id::Later && !elsewhere.contains(&key.name)) {
         let shown = |word: &str| {
             ROWS.iter()
+                .chain(life::ROWS)
                 .any(|(keys, _)| keys.lines().any(|line| line.trim().split(':').next() == word.split('.').next()))
         };
         assert!(key.words().any(shown), "{} has no row", key.name);
@@ -160,37 +172,17 @@ fn a_command_is_a_list_as_written_or_a_string_split_by_shell_quoting() {
 }
 
 #[test]
-fn the_condition_follows_from_the_other_service_unless_it_is_given() {
-    let text = "
-services:
-  a: {command: x, depends_on: [once, timer, plain]}
-  b: {command: x, depends_on: {once: {condition: service_started}, plain: {condition: service_completed_successfully}}}
-  c: {command: x, after: once}
-  once: {command: x, oneshot: true}
-  timer: {command: x, oneshot: true, interval: 5s}
-  plain: {command: x}
-";
-    let config = World::new().config(text);
-    let edges = |index: usize| -> Vec<(&str, Condition)> {
-        let list = config.services[index].dependencies.iter();
-        list.map(|edge| (config.services[edge.service].name.as_str(), edge.condition)).collect()
-    };
-    use Condition::{Completed, Started};
-    assert_eq!(edges(0), [("once", Completed), ("timer", Started), ("plain", Started)]);
-    assert_eq!(edges(1), [("once", Started), ("plain", Completed)]);
-    assert_eq!(edges(2), [("once", Completed)]);
-}
-
-#[test]
 fn the_top_level_sets_budget_and_signals() {
     let config = World::new().config("version: 1.0\nservices: {a: {command: x}}");
     assert_eq!((config.shutdown_timeout, config.signals), (Span::seconds(30), SignalMap::default()));
     let config = World::new().config(
-        "services: {a: {command: x}}\nshutdown_timeout: ${SECONDS}\nsignals: {HUP: shutdown, TERM: ignore, 28: forward}",
+        "services: {a: {command: x}}\nshutdown_timeout: ${SECONDS}\nsignals: {HUP: shutdown, TERM: ignore, 28: forward, USR1: reload}",
     );
     assert_eq!(config.shutdown_timeout, Span::seconds(7));
-    let uses = [signal::HUP, signal::TERM, signal::WINCH, signal::INT].map(|signal| config.signals.get(signal));
-    assert_eq!(uses, [SignalUse::Shutdown, SignalUse::Ignore, SignalUse::Forward, SignalUse::Shutdown]);
+    let numbers = [signal::HUP, signal::TERM, signal::WINCH, signal::INT, signal::USR1];
+    let uses = numbers.map(|signal| config.signals.get(signal));
+    use SignalUse::{Forward, Ignore, Reload, Shutdown};
+    assert_eq!(uses, [Shutdown, Ignore, Forward, Shutdown, Reload]);
 }
 
 #[test]

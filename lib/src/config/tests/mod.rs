@@ -1,6 +1,8 @@
 //! Tests of the configuration as a whole.
 
 mod effects;
+mod life;
+mod maps;
 mod problems;
 mod sources;
 
@@ -83,6 +85,14 @@ impl World {
             report.file(Path::new(path), (*text).to_owned());
         }
         check(&self.context(), &report)
+    }
+
+    /// What is told of files in which nothing is wrong.
+    fn warnings(&self, text: &str) -> Vec<String> {
+        let mut report = Report::default();
+        report.file(Path::new("z.yaml"), text.to_owned());
+        check(&self.context(), &report).unwrap();
+        report.warnings().iter().map(Problem::to_string).collect()
     }
 
     fn problems(&self, files: &[(&str, &str)]) -> Vec<String> {

@@ -92,10 +92,10 @@ fn a_bare_file_with_exec_has_the_defaults_of_zinit_and_one_with_command_has_not(
     let dotted = world.read(&[("/d/web.yaml", "exec: x\nsignal.stop: INT")]).unwrap();
     assert_eq!(dotted.services[0].policy.stop_signal, crate::signal::INT);
     assert_eq!(
-        world.problems(&[("/d/a b.yaml", "exec: x"), ("/d/w.yaml", "exec: x\ntest: y\nuser: wwww")]),
+        world.problems(&[("/d/a b.yaml", "exec: x"), ("/d/w.yaml", "exec: x\ntest: ''\nuser: wwww")]),
         [
             "/d/a b.yaml: service \"a b\": ' ' can't stand in a service name; use letters, digits, and _ . @ -",
-            "/d/w.yaml:2: service \"w\": test: is not supported by this version of zei; take it away",
+            "/d/w.yaml:2: service \"w\": test: is empty",
             "/d/w.yaml:3: service \"w\": user: no user \"wwww\" here (did you mean \"www\"?)",
         ]
     );
@@ -160,4 +160,36 @@ fn a_thousand_services_are_read_in_their_order() {
     let config = World::new().config(&text);
     assert_eq!(config.services.len(), 1000);
     assert_eq!(config.services[999].dependencies[0].service, 998);
+}
+
+/// The services of the commented example without their `#`; a comment within a comment stays one.
+#[test]
+fn the_commented_example_is_valid_once_it_is_uncommented() {
+    let text = include_str!("../../../../skel/etc/zei/zei.yaml");
+    let (top, services) = text.split_once("services: {}\n").unwrap();
+    let services: String =
+        services.lines().map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect();
+    let uncommented = format!("{top}services:\n{services}  db: {{command: x, test: y}}\n");
+    let uncommented = uncommented.replace("user: app", "user: www").replace("user: nobody", "user: db");
+    let config = World::new().config(&uncommented);
+    assert_eq!(names(&config), ["web", "migrate", "tick", "db"]);
+    assert_eq!((config.services[0].dependencies.len(), World::new().warnings(&uncommented).len()), (2, 1));
+    // Each line that is left out, alone in the place of the same key.
+    let mut tried = 0;
+    for line in services.lines().filter_map(|line| line.trim().strip_prefix("# ")) {
+        let Some((word, _)) = line.split_once(':').filter(|(word, _)| KEYS.iter().any(|key| key.name == *word)) else {
+            continue;
+        };
+        let timer = if word == "catch_up" { "\n    schedule: '@daily'" } else { "" };
+        let oneshot = if ["schedule", "catch_up"].contains(&word) { "\n    oneshot: true" } else { "" };
+        let (command, line) = if word == "shell" { ("", line) } else { ("command: x", line) };
+        let line = line.replace("user: app", "user: www").replace("/etc/web.env", "/dev/null");
+        let line = line.replace("[video, audio]", "[www, db]").replace("group: app", "group: www");
+        let text = format!(
+            "services:\n  a:\n    {command}\n    {line}{timer}{oneshot}\n  migrate: {{command: x, oneshot: true}}\n  db: {{command: x}}\n"
+        );
+        World::new().config(&text);
+        tried += 1;
+    }
+    assert!(tried > 20, "{tried}");
 }

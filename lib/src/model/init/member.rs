@@ -1,6 +1,7 @@
 //! A service as the tree sees it, and the state of its supervisor.
 
 use super::Node;
+use super::follow::Order;
 use crate::model::service::{Phase, Service};
 use crate::model::time::{Span, Time};
 
@@ -31,11 +32,28 @@ pub struct Member {
     pub supervisor: Supervisor,
     /// As it was last seen in its record.
     pub service: Option<Service>,
+    /// How many of its restarts by hand are known.
+    pub by_hand: u32,
+    /// A restart of it that follows from another's, and is not known to have begun.
+    pub order: Option<Order>,
     /// Its supervisor was told to leave.
     pub dismissed: bool,
 }
 
 impl Member {
+    /// Its supervisor is to be started now.
+    pub const fn new(node: Node) -> Member {
+        Member {
+            node,
+            dependents: Vec::new(),
+            supervisor: Supervisor::Dead(Time(0), 0),
+            service: None,
+            by_hand: 0,
+            order: None,
+            dismissed: false,
+        }
+    }
+
     /// Whether it is up, or nobody waits for that.
     pub fn has_come_up(&self) -> bool {
         let coming = |service: Service| match service.phase {

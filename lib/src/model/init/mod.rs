@@ -1,27 +1,22 @@
 //! The life of the tree: `Tree::step(event, now) -> effects`.
 //!
-//! Owns: every decision of zei-init: which supervisor runs, when the shutdown begins, in which order,
-//! what the container's exit code is. Must never: act, read a clock, or know a pid.
+//! Owns: every decision of zei-init: which supervisor runs and what ends the container here, in which order all
+//! ends in `shutdown`, with which code in `verdict`, who is restarted along with whom in `follow`. Must never: act,
+//! read a clock, or know a pid.
 
+mod follow;
 mod member;
+mod shutdown;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
-use crate::exit::{self, Exit};
-use crate::model::service::{Ending, Phase, Reason, Service, Shutdown};
-use crate::model::spec::{OnEnd, SignalMap, SignalUse};
+pub use verdict::{Cause, Verdict};
+
+use crate::model::service::{Service, Shutdown};
+use crate::model::spec::{ExitRule, OnEnd, OnUnhealthy, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
-use crate::signal;
 use member::{Member, STEADY, Supervisor, delay};
-
-/// From this long after its begin on a shutdown says whom it waits for.
-const PATIENCE: Span = Span::seconds(5);
-/// And then this often.
-const REMINDER: Span = Span::seconds(1);
-/// So long after the budget's end supervisors may still be killing; then they are killed too.
-const MARGIN: Span = Span::seconds(2);
-/// What was killed has so long to be gone; a process that hangs in the kernel can't be waited for.
-const LAST: Span = Span::seconds(5);
 
 /// In a shutdown a supervisor is replaced at once so many times.
 const HURRIED: u32 = 10;
@@ -31,21 +26,16 @@ const HURRIED: u32 = 10;
 pub struct Node {
     /// Indices of what it depends on.
     pub dependencies: Vec<usize>,
+    /// Those of them whose restart by hand restarts it, too.
+    pub follows: Vec<usize>,
     /// What its end for good does.
     pub on_exit: OnEnd,
     /// What its failure for good does.
     pub on_failure: OnEnd,
+    /// What its being unhealthy does.
+    pub on_unhealthy: OnUnhealthy,
     /// It starts with the container, by itself or because something needs it.
     pub wanted: bool,
-}
-
-/// Why the tree shuts down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Cause {
-    /// Somebody asked for it.
-    Asked,
-    /// This code stands already.
-    Code(u8),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +44,6 @@ enum Stage {
     Booting,
     Running,
     Stopping {
-        cause: Cause,
         since: Time,
         deadline: Time,
         remind_at: Time,
@@ -62,7 +51,6 @@ enum Stage {
     },
     /// No supervisor is left, or none is waited for: what is left is killed.
     Emptying {
-        cause: Cause,
         deadline: Time,
     },
     Ended,
@@ -71,7 +59,7 @@ enum Stage {
 /// What can happen to the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A service's record says this now.
+    /// A service's record says this now. Those that follow it ([`Tree::followers`]) have been looked at just before.
     Changed(usize, Service),
     /// A supervisor ended. `clean`: it left in order.
     SupervisorEnded {
@@ -82,6 +70,8 @@ pub enum Event {
     },
     /// A supervisor could not be started.
     NotStarted(usize),
+    /// A service can't be told to restart, now or ever.
+    NotRestarted(usize),
     /// A signal for zei-init.
     Signal(u8),
     /// A shutdown was asked for by command.
@@ -99,6 +89,14 @@ pub enum Event {
 pub enum Effect {
     /// Start the supervisor of this service.
     Start(usize),
+    /// Tell this service's supervisor to restart it if this run is not over. It is told again until it is, so what
+    /// can't be told now is not lost.
+    Restart {
+        /// Which.
+        index: usize,
+        /// Its number of starts.
+        run: u32,
+    },
     /// Write this order, for all supervisors to read.
     Order(Shutdown),
     /// Tell this supervisor to look at the order.
@@ -107,16 +105,18 @@ pub enum Effect {
     Forward(u8),
     /// Pass this signal to the command.
     ForwardToCommand(u8),
+    /// Read the configuration again and apply what has changed.
+    Reload,
     /// Kill every descendant.
     KillAll,
     /// All that starts with the container is up.
     Ready,
-    /// Say that the shutdown waits for these; so long it has gone on.
+    /// Say that the shutdown waits for these, those first that were told to end; so long it has gone on.
     Waiting(Vec<usize>, Span),
     /// Say that these were killed because the time was up.
     Overdue(Vec<usize>),
-    /// Leave with this code.
-    End(u8),
+    /// Leave as it says.
+    End(Verdict),
 }
 
 /// The tree.
@@ -125,23 +125,17 @@ pub struct Tree {
     members: Vec<Member>,
     command: Option<usize>,
     signals: SignalMap,
+    exit: ExitRule,
     budget: Span,
     stage: Stage,
+    /// As it stands so far; final at the end.
+    verdict: Verdict,
 }
 
 impl Tree {
     /// A tree whose supervisors are all to be started now.
-    pub fn new(nodes: Vec<Node>, command: Option<usize>, signals: SignalMap, budget: Span) -> Tree {
-        let mut members: Vec<Member> = nodes
-            .into_iter()
-            .map(|node| Member {
-                node,
-                dependents: Vec::new(),
-                supervisor: Supervisor::Dead(Time(0), 0),
-                service: None,
-                dismissed: false,
-            })
-            .collect();
+    pub fn new(nodes: Vec<Node>, command: Option<usize>, signals: SignalMap, exit: ExitRule, budget: Span) -> Tree {
+        let mut members: Vec<Member> = nodes.into_iter().map(Member::new).collect();
         for index in 0..members.len() {
             let dependencies = members.get(index).map(|member| member.node.dependencies.clone()).unwrap_or_default();
             for dependency in dependencies {
@@ -150,7 +144,8 @@ impl Tree {
                 }
             }
         }
-        Tree { members, command, signals, budget, stage: Stage::Booting }
+        let verdict = Verdict::asked(Time(0));
+        Tree { members, command, signals, exit, budget, stage: Stage::Booting, verdict }
     }
 
     /// Whether the shutdown has begun.
@@ -175,14 +170,17 @@ impl Tree {
 
     /// When [`Event::Timer`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let replacement = self.members.iter().filter_map(|member| match member.supervisor {
+        let replacements = self.members.iter().filter_map(|member| match member.supervisor {
             Supervisor::Dead(at, _) => Some(at),
             Supervisor::Alive(_) | Supervisor::Replaced(..) | Supervisor::Gone => None,
         });
+        let restarts = self.members.iter().filter_map(|member| member.order.map(|order| order.again_at));
         match self.stage {
-            Stage::Booting | Stage::Running => replacement.min(),
-            Stage::Stopping { deadline, remind_at, .. } => replacement.chain([remind_at, deadline.plus(MARGIN)]).min(),
-            Stage::Emptying { deadline, .. } => Some(deadline),
+            Stage::Booting | Stage::Running => replacements.chain(restarts).min(),
+            Stage::Stopping { deadline, remind_at, .. } => {
+                replacements.chain([remind_at, shutdown::overdue_at(deadline)]).min()
+            }
+            Stage::Emptying { deadline } => Some(deadline),
             Stage::Ended => None,
         }
     }
@@ -202,8 +200,9 @@ impl Tree {
                     member.supervisor = Supervisor::Dead(now.plus(delay(tries.max(1))), tries.saturating_add(1));
                 }
             }
+            Event::NotRestarted(index) => self.forget_restart(index),
             Event::Signal(number) => self.signal(number, now, &mut effects),
-            Event::Shutdown => self.begin_shutdown(Cause::Asked, None, now, &mut effects),
+            Event::Shutdown => self.begin_shutdown(Verdict::asked(now), None, now, &mut effects),
             Event::Timer => self.timer(now, &mut effects),
             Event::Reaped => self.reaped(&mut effects),
             Event::Empty => self.empty(&mut effects),
@@ -218,88 +217,17 @@ impl Tree {
             Stage::Booting | Stage::Running => {}
             Stage::Stopping { .. } | Stage::Emptying { .. } | Stage::Ended => return,
         }
-        // A failure is told once the one it follows from is known, so it may complete another's.
-        let failed = matches!(service.phase, Phase::Failed(_));
-        let others = if failed { 0..self.members.len() } else { 0..0 };
-        if let Some(index) = core::iter::once(index).chain(others).find(|index| self.ends_all(*index)) {
-            return self.begin_shutdown(Cause::Code(self.code(index)), None, now, effects);
+        if let Some(verdict) = self.judge(index, now) {
+            return self.begin_shutdown(verdict, None, now, effects);
         }
         if self.stage == Stage::Booting && self.members.iter().all(Member::has_come_up) {
             self.stage = Stage::Running;
             effects.push(Effect::Ready);
         }
-        if (0..self.members.len()).all(|index| self.has_ended(index)) {
-            self.begin_shutdown(Cause::Code(self.code_of_all()), None, now, effects);
+        match self.judge_all(now) {
+            Some(verdict) => self.begin_shutdown(verdict, None, now, effects),
+            None => self.follow(index, &service, now, effects),
         }
-    }
-
-    /// Whether its end is the end of all.
-    fn ends_all(&self, index: usize) -> bool {
-        let Some(Member { node, service: Some(service), .. }) = self.members.get(index) else { return false };
-        match service.phase {
-            Phase::Completed => node.on_exit == OnEnd::Shutdown,
-            Phase::Failed(_) => {
-                (node.on_exit == OnEnd::Shutdown || node.on_failure == OnEnd::Shutdown) && self.has_ended(index)
-            }
-            Phase::Waiting
-            | Phase::Preparing
-            | Phase::Spawning
-            | Phase::Starting { .. }
-            | Phase::Running
-            | Phase::Stopping { .. }
-            | Phase::RestartPending { .. }
-            | Phase::Scheduled { .. }
-            | Phase::Planning
-            | Phase::Planned { .. }
-            | Phase::Stopped => false,
-        }
-    }
-
-    /// Ended for good. What was stopped by request or never started holds the container up, and so does
-    /// what failed by a dependency that is no longer failed: it is about to start.
-    fn has_ended(&self, index: usize) -> bool {
-        let mut index = index;
-        // There is no cycle, but a bound costs nothing.
-        for step in 0..=self.members.len() {
-            match self.members.get(index).and_then(|member| member.service).map(|service| service.phase) {
-                Some(Phase::Failed(Reason::Dependency(root))) => index = usize::from(root),
-                Some(Phase::Failed(_)) => return true,
-                Some(Phase::Completed) => return step == 0,
-                Some(_) | None => return false,
-            }
-        }
-        false
-    }
-
-    /// The code that a service's end stands for.
-    fn code(&self, index: usize) -> u8 {
-        let mut index = index;
-        // Along the dependencies to whoever failed first; there is no cycle, but a bound costs nothing.
-        for _step in 0..=self.members.len() {
-            let Some(service) = self.members.get(index).and_then(|member| member.service) else { break };
-            match service.phase {
-                Phase::Failed(Reason::Dependency(root)) => index = usize::from(root),
-                Phase::Failed(_) if service.ended_well() => return exit::NO_CODE,
-                _ => return service.code().unwrap_or(exit::NO_CODE),
-            }
-        }
-        exit::NO_CODE
-    }
-
-    /// By itself: 0 if none failed, else the code of the first failure in time.
-    fn code_of_all(&self) -> u8 {
-        let failed = |service: &Service| match service.phase {
-            Phase::Failed(Reason::Dependency(_)) => None,
-            Phase::Failed(_) => Some(service.since),
-            _ => None,
-        };
-        let first = self
-            .members
-            .iter()
-            .enumerate()
-            .filter_map(|(index, member)| Some((failed(&member.service?)?, index)))
-            .min();
-        first.map_or(exit::OK, |(_, index)| self.code(index))
     }
 
     fn supervisor_ended(&mut self, index: usize, clean: bool, now: Time, effects: &mut Vec<Effect>) {
@@ -323,13 +251,6 @@ impl Tree {
         }
     }
 
-    /// What a killed parent has left behind is a child now, and was not killed with the others.
-    fn reaped(&self, effects: &mut Vec<Effect>) {
-        if let Stage::Emptying { .. } = self.stage {
-            effects.push(Effect::KillAll);
-        }
-    }
-
     fn replace(&mut self, index: usize, tries: u32, now: Time, effects: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(index) else { return };
         let hurry = matches!(self.stage, Stage::Stopping { .. }) && tries < HURRIED;
@@ -339,22 +260,17 @@ impl Tree {
         } else {
             member.supervisor = Supervisor::Dead(now.plus(delay(tries)), tries);
         }
+        if let Some(order) = &mut member.order {
+            // Whoever has died may have read it.
+            order.again_at = now;
+        }
     }
 
     fn signal(&mut self, number: u8, now: Time, effects: &mut Vec<Effect>) {
         match (self.stage, self.signals.get(number)) {
-            (Stage::Stopping { cause, since, deadline, asked, .. }, SignalUse::Shutdown) => {
-                let waiting = self.waiting();
-                if asked >= 2 || (asked >= 1 && number == signal::INT) {
-                    self.empty_out(cause, now, effects);
-                } else {
-                    effects.push(Effect::Waiting(waiting, now.since(since)));
-                    let remind_at = now.plus(REMINDER).max(since.plus(PATIENCE));
-                    self.stage = Stage::Stopping { cause, since, deadline, remind_at, asked: asked + 1 };
-                }
-            }
+            (Stage::Stopping { .. }, SignalUse::Shutdown) => self.asked_again(number, now, effects),
             (Stage::Booting | Stage::Running, SignalUse::Shutdown) => {
-                self.begin_shutdown(Cause::Asked, Some(number), now, effects);
+                self.begin_shutdown(Verdict::asked(now), Some(number), now, effects);
             }
             (Stage::Booting | Stage::Running | Stage::Stopping { .. }, SignalUse::Forward) => {
                 effects.push(if self.command.is_some() {
@@ -363,107 +279,34 @@ impl Tree {
                     Effect::Forward(number)
                 });
             }
-            (_, SignalUse::Ignore | SignalUse::Reload) | (Stage::Emptying { .. } | Stage::Ended, _) => {}
+            (Stage::Booting | Stage::Running, SignalUse::Reload) => effects.push(Effect::Reload),
+            // A shutdown takes everything away: there is nothing to apply a configuration to.
+            (Stage::Stopping { .. }, SignalUse::Reload)
+            | (_, SignalUse::Ignore)
+            | (Stage::Emptying { .. } | Stage::Ended, _) => {}
         }
-    }
-
-    fn begin_shutdown(&mut self, cause: Cause, signal: Option<u8>, now: Time, effects: &mut Vec<Effect>) {
-        match self.stage {
-            Stage::Booting | Stage::Running => {}
-            Stage::Stopping { .. } | Stage::Emptying { .. } | Stage::Ended => return,
-        }
-        let deadline = now.plus(self.budget);
-        self.stage = Stage::Stopping {
-            cause,
-            since: now,
-            deadline,
-            remind_at: now.plus(PATIENCE),
-            asked: u32::from(signal.is_some()),
-        };
-        effects.push(Effect::Order(Shutdown { deadline, signal }));
-        for member in &mut self.members {
-            // Not started yet, or dead with nothing known to run: there is nothing to stop.
-            if let Supervisor::Dead(_, tries) = member.supervisor {
-                // Somebody has to stop it, and now: there is no time to be cautious.
-                let due = Supervisor::Dead(now, tries);
-                member.supervisor = if member.service.is_none() { Supervisor::Gone } else { due };
-            }
-        }
-        self.dismiss(now, effects);
-    }
-
-    /// Every supervisor leaves as soon as all that depends on its service has left.
-    fn dismiss(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let gone: Vec<bool> = self.members.iter().map(|member| member.supervisor == Supervisor::Gone).collect();
-        let is_gone = |index: &usize| gone.get(*index).copied().unwrap_or(true);
-        for (index, member) in self.members.iter_mut().enumerate() {
-            if !member.dismissed && member.dependents.iter().all(is_gone) && !is_gone(&index) {
-                member.dismissed = true;
-                effects.push(Effect::Dismiss(index));
-            }
-        }
-        if gone.iter().all(|gone| *gone)
-            && let Stage::Stopping { cause, .. } = self.stage
-        {
-            self.empty_out(cause, now, effects);
-        }
-    }
-
-    fn empty_out(&mut self, cause: Cause, now: Time, effects: &mut Vec<Effect>) {
-        self.stage = Stage::Emptying { cause, deadline: now.plus(LAST) };
-        effects.push(Effect::KillAll);
-    }
-
-    fn waiting(&self) -> Vec<usize> {
-        let waiting = |(index, member): (usize, &Member)| (member.supervisor != Supervisor::Gone).then_some(index);
-        let asked = |(_, member): &(usize, &Member)| member.dismissed;
-        self.members.iter().enumerate().filter(asked).filter_map(waiting).collect()
     }
 
     fn timer(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let replaces = matches!(self.stage, Stage::Booting | Stage::Running | Stage::Stopping { .. });
-        for (index, member) in self.members.iter_mut().enumerate() {
-            if let Supervisor::Dead(at, tries) = member.supervisor
-                && at <= now
-                && replaces
-            {
-                member.supervisor = if tries == 0 {
-                    Supervisor::Alive(now)
-                } else {
-                    Supervisor::Replaced(now, tries.saturating_add(1))
-                };
-                effects.push(Effect::Start(index));
+        if matches!(self.stage, Stage::Booting | Stage::Running | Stage::Stopping { .. }) {
+            for (index, member) in self.members.iter_mut().enumerate() {
+                if let Supervisor::Dead(at, tries) = member.supervisor
+                    && at <= now
+                {
+                    member.supervisor = if tries == 0 {
+                        Supervisor::Alive(now)
+                    } else {
+                        Supervisor::Replaced(now, tries.saturating_add(1))
+                    };
+                    effects.push(Effect::Start(index));
+                }
             }
         }
-        if let Stage::Emptying { deadline, .. } = self.stage
-            && now >= deadline
-        {
-            return self.empty(effects);
+        match self.stage {
+            Stage::Booting | Stage::Running => self.tell_again(now, effects),
+            Stage::Stopping { .. } => self.remind(now, effects),
+            Stage::Emptying { deadline } if now >= deadline => self.empty(effects),
+            Stage::Emptying { .. } | Stage::Ended => {}
         }
-        let Stage::Stopping { cause, since, deadline, remind_at, asked } = self.stage else { return };
-        if now >= deadline.plus(MARGIN) {
-            effects.push(Effect::Overdue(self.waiting()));
-            self.empty_out(cause, now, effects);
-        } else if now >= remind_at {
-            effects.push(Effect::Waiting(self.waiting(), now.since(since)));
-            self.stage = Stage::Stopping { cause, since, deadline, remind_at: now.plus(REMINDER), asked };
-        }
-    }
-
-    fn empty(&mut self, effects: &mut Vec<Effect>) {
-        let Stage::Emptying { cause, .. } = self.stage else { return };
-        self.stage = Stage::Ended;
-        let of_command = || {
-            let service = self.members.get(self.command?)?.service?;
-            match service.process {
-                // Nobody was left to see it: it was killed with all the rest.
-                Some(_) => Some(Exit::Signal(signal::KILL).code()),
-                None => service.ending.map(Ending::code),
-            }
-        };
-        effects.push(Effect::End(match cause {
-            Cause::Code(code) => code,
-            Cause::Asked => of_command().unwrap_or(exit::OK),
-        }));
     }
 }

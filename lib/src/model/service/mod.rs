@@ -7,6 +7,7 @@ mod beside;
 mod command;
 mod condition;
 mod end;
+mod ending;
 mod outcome;
 mod step;
 mod successor;
@@ -15,7 +16,8 @@ mod tests;
 
 pub use beside::plan_after;
 pub use condition::{Standing, Told, judge};
-pub use outcome::{Goal, Outcome, count_before, joins_a_start, outcome};
+pub use ending::{Ending, Failure, SpawnStage};
+pub use outcome::{Goal, Outcome, count_before, is_under_way, joins_a_start, outcome};
 pub use step::step;
 pub use successor::{left_behind, take_over};
 
@@ -31,7 +33,7 @@ const SCARCITY: Span = Span::seconds(1);
 const KILL_GRACE: Span = Span::seconds(10);
 
 /// A hook or a reload without a time-out of its own has so long.
-const HOOK_TIMEOUT: Span = Span::seconds(10);
+pub const HOOK_TIMEOUT: Span = Span::seconds(10);
 
 /// What works out the next slot of a schedule has so long, and so long later it is tried again where it failed.
 const PLAN_TIMEOUT: Span = Span::seconds(10);
@@ -279,90 +281,6 @@ pub enum Reason {
     Dependency(u16),
     /// Something of it survived SIGKILL.
     Stray,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// The main process ended.
-    Exited(Exit),
-    /// It never became the program.
-    NotStarted(Failure),
-}
-
-/// Where a start failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// What was being done.
-    pub stage: SpawnStage,
-    /// The error number of errno(3).
-    pub errno: i32,
-}
-
-macro_rules! stages {
-    ($($name:ident = $number:literal, $text:literal;)*) => {
-        /// What a new process does between its creation and its program.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        #[repr(u8)]
-        pub enum SpawnStage { $(#[doc = $text] $name = $number),* }
-
-        impl SpawnStage {
-            /// All of them.
-            pub const ALL: &'static [SpawnStage] = &[$(SpawnStage::$name),*];
-
-            /// As it stands behind "cannot" in a message.
-            pub const fn text(self) -> &'static str {
-                match self { $(SpawnStage::$name => $text),* }
-            }
-        }
-    };
-}
-
-stages! {
-    Process = 1, "make a process";
-    Record = 2, "record the process";
-    Session = 3, "begin a session";
-    Terminal = 4, "take the terminal";
-    Stdin = 5, "open standard input";
-    Stdout = 6, "open standard output";
-    Stderr = 7, "open standard error";
-    Signals = 8, "reset the signals";
-    Directory = 9, "change to the working directory";
-    Groups = 10, "set the supplementary groups";
-    Group = 11, "switch to the group";
-    User = 12, "switch to the user";
-    Limits = 14, "set a resource limit";
-    Execute = 13, "execute the program";
-}
-
-impl SpawnStage {
-    /// The stage with this number.
-    pub fn from_number(number: u8) -> Option<SpawnStage> {
-        SpawnStage::ALL.iter().copied().find(|stage| *stage as u8 == number)
-    }
-}
-
-/// ENOENT and ENOTDIR of errno(3): the program, or a part of its path, is not there.
-const NOT_THERE: [i32; 2] = [2, 20];
-
-impl Ending {
-    /// Whether this is how a run should end.
-    pub fn is_success(self) -> bool {
-        matches!(self, Ending::Exited(exit) if exit.is_success())
-    }
-
-    /// The code a shell would show: 127 and 126 for a program that is not there or can't be
-    /// executed, 111 where the system refused something on the way to it.
-    pub fn code(self) -> u8 {
-        match self {
-            Ending::Exited(exit) => exit.code(),
-            Ending::NotStarted(Failure { stage: SpawnStage::Execute, errno }) if NOT_THERE.contains(&errno) => {
-                crate::exit::NOT_FOUND
-            }
-            Ending::NotStarted(Failure { stage: SpawnStage::Execute, .. }) => crate::exit::NOT_EXECUTABLE,
-            Ending::NotStarted(_) => crate::exit::SYSTEM,
-        }
-    }
 }
 
 /// What can happen to a service.

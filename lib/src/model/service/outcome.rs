@@ -109,6 +109,22 @@ pub const fn count_before(goal: Goal, service: &Service) -> u32 {
     }
 }
 
+/// Whether a run has begun and is not being ended: what a restart would do.
+pub const fn is_under_way(service: &Service) -> bool {
+    match service.phase {
+        Phase::Preparing | Phase::Spawning | Phase::Starting { .. } | Phase::Running => true,
+        Phase::Waiting
+        | Phase::Stopping { .. }
+        | Phase::RestartPending { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Planning
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(_) => false,
+    }
+}
+
 /// Whether a restart accepted now joins a start that is under way already.
 pub const fn joins_a_start(service: &Service) -> bool {
     matches!(service.phase, Phase::Waiting | Phase::Stopping { then: Then::Start, .. })

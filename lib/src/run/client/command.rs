@@ -48,19 +48,37 @@ enum Outcome {
 
 /// Sends a command to each target, and only then waits for them.
 pub(crate) fn carry_out(place: &Place, orders: &[(Target, Verb)], patience: Patience, as_json: bool) -> Output {
+    in_waves(place, &[orders.to_vec()], patience, as_json)
+}
+
+/// Carries out one wave of commands after the other, all within one time-out; what comes behind one that did not
+/// come true is not sent. Where nobody wants to wait, a wave follows once the one before it is accepted.
+pub(crate) fn in_waves(place: &Place, waves: &[Vec<(Target, Verb)>], patience: Patience, as_json: bool) -> Output {
     let deadline = wait::deadline(patience.timeout);
     let sentinel = place.sentinel();
-    let send = |(target, verb): &(Target, Verb)| {
-        let mut order = Order::new(*target, *verb);
-        let sent = order.prepare(place).map_err(Outcome::from).and_then(|()| order.send(place, deadline));
-        (order, sent.err())
-    };
-    let sent: Vec<_> = orders.iter().map(send).collect();
-    let settled = sent.into_iter().map(|(order, ended)| {
-        let settle = || order.settle(place, patience.no_wait, deadline, sentinel.as_ref());
-        (order, ended.unwrap_or_else(|| settle().unwrap_or_else(Outcome::from)))
-    });
-    tell(&settled.collect::<Vec<_>>(), as_json)
+    let mut settled: Vec<(Order, Outcome)> = Vec::new();
+    for wave in waves {
+        let came_true = |(_, outcome): &(Order, Outcome)| matches!(outcome, Outcome::Accepted | Outcome::Done(_));
+        if let Some((order, _)) = settled.iter().find(|settled| !came_true(settled)) {
+            let why = format!("not asked, as {} has not stopped", order.target.name());
+            settled.extend(
+                wave.iter()
+                    .map(|(target, verb)| (Order::new(*target, *verb), Outcome::Failed(exit::NOT_TRUE, why.clone()))),
+            );
+            continue;
+        }
+        let send = |(target, verb): &(Target, Verb)| {
+            let mut order = Order::new(*target, *verb);
+            let sent = order.prepare(place).map_err(Outcome::from).and_then(|()| order.send(place, deadline));
+            (order, sent.err())
+        };
+        let sent: Vec<_> = wave.iter().map(send).collect();
+        settled.extend(sent.into_iter().map(|(order, ended)| {
+            let settle = || order.settle(place, patience.no_wait, deadline, sentinel.as_ref());
+            (order, ended.unwrap_or_else(|| settle().unwrap_or_else(Outcome::from)))
+        }));
+    }
+    tell(&settled, as_json)
 }
 
 /// 16 letters and digits that nobody else draws: the keys of a `RandomState` come from getrandom(2).

@@ -3,9 +3,10 @@
 //! Owns: `check` and the one call of `config`. Must never: be needed while zei runs.
 
 use super::{Output, json};
-use crate::config::{self, Context, Source};
+use crate::config::{self, Context, Loaded, Problem, Source};
 use crate::exit;
-use crate::model::spec::{Config, ServiceSpec};
+use crate::model::service::HOOK_TIMEOUT;
+use crate::model::spec::{Config, Policy, ServiceSpec};
 use crate::model::time::Span;
 use crate::paths;
 use crate::sys::credentials;
@@ -17,13 +18,17 @@ use std::path::PathBuf;
 /// Loads the configuration at `given`, else where `ZEI_CONFIG` says, else at the default places, and resolves it
 /// as a zei-init would that this user starts. `None`: there is no configuration. A problem is a line.
 pub(crate) fn load(given: &[PathBuf]) -> Result<Option<Config>, Vec<String>> {
+    Ok(load_with_warnings(given)?.map(|loaded| loaded.config))
+}
+
+fn load_with_warnings(given: &[PathBuf]) -> Result<Option<Loaded>, Vec<String>> {
     let users = credentials::read_users().map_err(|error| vec![error.to_string()])?;
     let own = credentials::current()
         .map_err(|errno| vec![format!("can't read the own credentials: {} (getgroups)", errno.desc())])?;
     let environment: Vec<(OsString, OsString)> = env::vars_os().collect();
     let context =
         Context { users: &users, environment: &environment, may_switch_user: own.uid == 0, own, command: None };
-    config::load(&source(given, env::var_os(paths::CONFIG_VARIABLE)), &context)
+    config::load_with_warnings(&source(given, env::var_os(paths::CONFIG_VARIABLE)), &context)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
@@ -48,15 +53,16 @@ struct Report {
 /// `zei-ctl check`: every problem at once. `grace` is how long the container has between its stop
 /// signal and its kill.
 pub(crate) fn check(given: &[PathBuf], grace: Span, as_json: bool) -> Output {
-    let loaded = load(given).and_then(|config| {
-        config.ok_or_else(|| {
+    let loaded = load_with_warnings(given).and_then(|loaded| {
+        loaded.ok_or_else(|| {
             vec![format!("there is no configuration: neither {} nor {}", paths::CONFIG_FILE, paths::CONFIG_DIR)]
         })
     });
     let mut report = Report { ok: loaded.is_ok(), services: 0, problems: Vec::new(), warnings: Vec::new() };
     match loaded {
-        Ok(config) => {
+        Ok(Loaded { config, warnings }) => {
             report.services = config.services.len();
+            report.warnings.extend(warnings.iter().map(Problem::to_string));
             report.warnings.extend(too_slow(&config, grace));
         }
         Err(problems) => report.problems = problems,
@@ -76,14 +82,14 @@ fn too_slow(config: &Config, grace: Span) -> Option<String> {
     let worst = worst_stop(config);
     (worst > grace).then(|| {
         format!(
-            "a stop may take {worst}, but the container is killed after {grace}: lower shutdown_timeout or \
-             stop_grace_period, or give it more (docker stop --time, terminationGracePeriodSeconds) \
+            "a stop may take {worst}, but the container is killed after {grace}: lower shutdown_timeout, or \
+             stop_grace_period, drain or the timeout of post_stop, or give it more (docker stop --time, terminationGracePeriodSeconds) \
              and say so with --grace"
         )
     })
 }
 
-/// The longest that a shutdown can take: the longest chain of graces, dependents before what they depend on,
+/// The longest that a shutdown can take: the longest chain of stops, dependents before what they depend on,
 /// within the whole budget. A service without a grace of its own may use up all of it.
 fn worst_stop(config: &Config) -> Span {
     let services = &config.services;
@@ -100,12 +106,18 @@ fn chain(services: &[ServiceSpec], index: usize, longest: &mut Vec<Option<Span>>
     }
     let (Some(service), Some(depth)) = (services.get(index), depth.checked_sub(1)) else { return Span(0) };
     let below = service.dependencies.iter().map(|edge| chain(services, edge.service, longest, depth)).max();
-    let own = service.policy.stop_grace_period.unwrap_or(Span(u64::MAX));
-    let sum = Span(own.0.saturating_add(below.unwrap_or_default().0));
+    let sum = Span(stop(&service.policy).0.saturating_add(below.unwrap_or_default().0));
     if let Some(slot) = longest.get_mut(index) {
         *slot = Some(sum);
     }
     sum
+}
+
+/// The longest that one stop can take by itself.
+fn stop(policy: &Policy) -> Span {
+    let grace = policy.stop_grace_period.unwrap_or(Span(u64::MAX));
+    let hook = policy.post_stop.map_or(Span(0), |hook| hook.timeout.unwrap_or(HOOK_TIMEOUT));
+    Span(policy.drain.0.saturating_add(grace.0).saturating_add(hook.0))
 }
 
 #[cfg(test)]
@@ -149,6 +161,30 @@ mod tests {
         assert!(warned.err[0].contains("a stop may take 7s, but the container is killed after 6s"));
         let no_grace = "shutdown_timeout: 20s\nservices: {a: {command: [x]}}";
         assert!(check_of(no_grace, Span::seconds(10), false).err[0].contains("may take 20s"));
+    }
+
+    #[test]
+    fn a_stop_takes_its_drain_and_its_hook_too() {
+        let longest = |keys: &str| {
+            let text = format!("services: {{a: {{command: [x], stop_grace_period: 1s, {keys}}}}}");
+            let output = check_of(&text, Span(0), false);
+            output.err[0].split("may take ").nth(1).unwrap().split(',').next().unwrap().to_owned()
+        };
+        assert_eq!(longest("umask: 0"), "1s");
+        assert_eq!(longest("drain: 2s"), "3s");
+        assert_eq!(longest("post_stop: x"), "11s");
+        assert_eq!(longest("drain: 2s, post_stop: {command: x, timeout: 3s}"), "6s");
+        assert_eq!(longest("drain: 29s, post_stop: x"), "30s");
+    }
+
+    #[test]
+    fn what_is_doubtful_is_warned_of() {
+        let text = "services: {a: {command: [x], stop_grace_period: 1s, drain: 1m}}";
+        let output = check_of(text, Span::seconds(60), false);
+        assert_eq!((output.err.len(), output.code), (1, exit::OK));
+        assert!(output.err[0].starts_with("warning: ") && output.err[0].contains("drain: 1m uses up"), "{output:?}");
+        let json = check_of(text, Span::seconds(60), true).out;
+        assert!(json.contains(r#""ok":true"#) && json.contains("drain: 1m uses up"), "{json}");
     }
 
     #[test]

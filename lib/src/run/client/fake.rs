@@ -6,7 +6,8 @@ use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{Ack, Lines, Progress, RECORD, Request, Token, Verb, parse};
-use crate::protocol::status::{State, Status};
+use crate::protocol::journal::Entry;
+use crate::protocol::status::{Health, State, Status};
 use crate::sys::event::ring;
 use crate::sys::lock;
 use crate::text::Text;
@@ -15,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,9 @@ pub(crate) fn status(name: &str) -> Status {
         next: None,
         deadline: None,
         run: 1,
+        ready: true,
+        health: Health::None,
+        text: Text::new(),
     }
 }
 
@@ -180,8 +184,19 @@ impl Supervisor {
         self.ring();
     }
 
+    /// Its own ring, and that of the whole tree.
     pub(crate) fn ring(&self) {
-        ring(File::open(&self.dir).unwrap(), paths::EVENT);
+        let dir = File::open(&self.dir).unwrap();
+        ring(&dir, paths::EVENT);
+        ring(&dir, format!("../../{}/{}", paths::INIT, paths::EVENT).as_str());
+    }
+
+    /// Appends to the journal, as often as it changes something, and rings.
+    pub(crate) fn note(&self, entry: &Entry) {
+        let file = self.dir.join("../..").join(paths::INIT).join(paths::EVENTS);
+        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+        file.write_all(&entry.encode()).unwrap();
+        self.ring();
     }
 }
 

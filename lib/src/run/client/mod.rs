@@ -1,27 +1,36 @@
 //! The client: what zei-ctl does once its arguments are read.
 //!
-//! Owns: the way from a [`Verb`] to an [`Output`], and [`report`], the one place that writes to standard
-//! output and standard error. Must never: keep state of its own; all it knows stands in the run directory.
+//! Owns: the way from a [`Verb`] to an [`Output`], and [`report`] and `put`, the two places that write
+//! to standard output and standard error. Must never: keep state of its own; all it knows stands in the run directory.
 
 mod acks;
 mod command;
 mod configuration;
+mod dependents;
+mod events;
 #[cfg(test)]
 mod fake;
+mod graph;
 mod names;
 mod place;
 mod show;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod view;
 mod wait;
+mod why;
+mod words;
 
+pub use events::{Since, since};
 pub use wait::Until;
 
 use crate::exit;
 use crate::model::time::Span;
 use crate::protocol::control;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,12 +60,29 @@ pub enum Verb {
         /// Which.
         services: Vec<String>,
     },
+    /// Who depends on whom; none named means all.
+    Tree {
+        /// From which on.
+        services: Vec<String>,
+    },
+    /// Why services are not as they should be; none named means all that are not.
+    Why {
+        /// Which.
+        services: Vec<String>,
+    },
     /// A command to services.
     Command {
         /// Which.
         services: Vec<String>,
         /// What.
         verb: control::Verb,
+        /// How long to wait for it.
+        patience: Patience,
+    },
+    /// Stops services and all that depends on them.
+    StopWithDependents {
+        /// Which.
+        services: Vec<String>,
         /// How long to wait for it.
         patience: Patience,
     },
@@ -77,6 +103,15 @@ pub enum Verb {
         until: Until,
         /// At most so long; `None`: as long as it takes.
         timeout: Option<Span>,
+    },
+    /// What happens, one JSON object a line.
+    Events {
+        /// To whom; none named means all, and zei-init itself.
+        services: Vec<String>,
+        /// From when on; `None`: from now on, or where nothing is waited for all that is known.
+        since: Option<Since>,
+        /// Until zei ends; otherwise only what has happened so far.
+        follow: bool,
     },
     /// Ends the container.
     Shutdown {
@@ -147,15 +182,22 @@ pub fn run(options: &Options) -> u8 {
 
 fn perform(options: &Options) -> Result<Output, Failure> {
     let find = || place::find(options.run.as_deref());
-    let look = show::Look { json: options.json, colour: colour(), config: &options.config };
+    let look = show::Look { json: options.json, colour: colour(), boxes: boxes(), config: &options.config };
     match &options.verb {
         Verb::List { services } => show::list(find(), services, &look),
         Verb::Status { services } => show::status(find(), services, &look),
+        Verb::Tree { services } => tree::tree(find(), services, &look),
+        Verb::Why { services } => why::why(&find()?, services, options.json),
         Verb::Command { services, verb, patience } => {
             let place = find()?;
             let services = names::select(&place.services(), services, names::Scope::AllButCmd)?;
             let orders: Vec<_> = services.into_iter().map(|name| (place::Target::Service(name), *verb)).collect();
             Ok(command::carry_out(&place, &orders, *patience, options.json))
+        }
+        Verb::StopWithDependents { services, patience } => {
+            let place = find()?;
+            let services = names::select(&place.services(), services, names::Scope::AllButCmd)?;
+            dependents::stop(&place, &services, *patience, options.json)
         }
         Verb::Signal { words, default, patience } => {
             let place = find()?;
@@ -172,6 +214,7 @@ fn perform(options: &Options) -> Result<Output, Failure> {
             let services = names::select(&place.services(), services, names::Scope::Everything)?;
             wait::for_all(&place, &services, *until, *timeout, options.json)
         }
+        Verb::Events { services, since, follow } => events::events(&find()?, services, *since, *follow),
         Verb::Shutdown { patience } => {
             let orders = [(place::Target::Init, control::Verb::Shutdown)];
             Ok(command::carry_out(&find()?, &orders, *patience, options.json))
@@ -196,9 +239,35 @@ pub fn report(out: &str, err: &str, code: u8) -> u8 {
     }
 }
 
+/// Writes lines to standard output at once, for verbs that have much to say or never end; `false`: nobody reads it
+/// any more, which is no error.
+pub(crate) fn put(lines: &str) -> Result<bool, Failure> {
+    let mut stdout = io::stdout().lock();
+    if lines.is_empty() {
+        // Only a pipe whose reader has gone has an event here.
+        let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        return Ok(!matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..)));
+    }
+    match stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(exit::SYSTEM, format!("can't write to standard output: {error}"))),
+    }
+}
+
 /// Colour only for people who look at it and do not mind (<https://no-color.org>).
 fn colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Characters beyond ASCII only for people whose terminal shows them, as their locale says (setlocale(3)).
+fn boxes() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    let is_utf8 = |value: std::ffi::OsString| {
+        let value = value.to_string_lossy().to_ascii_lowercase();
+        value.contains("utf-8") || value.contains("utf8")
+    };
+    io::stdout().is_terminal() && locale.is_some_and(is_utf8)
 }
 
 /// Reads a length of time: `500ms`, `1m 30s` (humantime's grammar), or a bare number of seconds.

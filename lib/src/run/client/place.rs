@@ -7,7 +7,7 @@ use super::names::Known;
 use crate::exit;
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
-use crate::protocol::status::{self, Status};
+use crate::protocol::status::{self, InitStatus, Status};
 use crate::sys::lock;
 use crate::text::{self, Text};
 use nix::errno::Errno;
@@ -16,12 +16,16 @@ use nix::sched::sched_yield;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::fs;
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// So many reads of a status that is being written; one write takes about a microsecond.
 const TORN_READS: usize = 1000;
+
+/// So much of a file is read that has no fixed length, in bytes.
+const TAIL: u64 = 1 << 20;
 
 /// Whom a command is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -187,13 +191,21 @@ impl Place {
 
     /// Reads a service's status; `None` where there is none yet.
     pub(crate) fn status(&self, name: &ServiceName) -> Result<Option<Status>, Failure> {
-        let path = Target::Service(*name).file(paths::STATUS);
-        let path = path.as_str();
+        self.settled(&Target::Service(*name).file(paths::STATUS), Status::decode)
+    }
+
+    /// Reads what zei-init itself is doing; `None` where it has not told yet.
+    pub(crate) fn init_status(&self) -> Result<Option<InitStatus>, Failure> {
+        self.settled(&Target::Init.file(paths::STATUS), InitStatus::decode)
+    }
+
+    /// A status file's content, read again while it is being written.
+    fn settled<T>(&self, path: &str, decode: fn(&[u8]) -> Option<T>) -> Result<Option<T>, Failure> {
         let Some(file) = self.read(path)? else { return Ok(None) };
         let mut bytes = [0; status::MAX];
         for _ in 0..TORN_READS {
             let length = file.read_at(&mut bytes, 0).map_err(|error| self.refused("read", path, errno(&error)))?;
-            match Status::decode(bytes.get(..length).unwrap_or_default()) {
+            match decode(bytes.get(..length).unwrap_or_default()) {
                 Some(status) => return Ok(Some(status)),
                 // Made and not yet written.
                 None if length == 0 => return Ok(None),
@@ -202,6 +214,18 @@ impl Place {
         }
         let message = format!("{} is no status that this version knows", self.full(path));
         Err(Failure::new(exit::SYSTEM, message))
+    }
+
+    /// The content of one of a service's other files, empty where there is none: at most its last [`TAIL`] bytes.
+    pub(crate) fn tail(&self, name: &ServiceName, file: &str) -> Result<Vec<u8>, Failure> {
+        let path = Target::Service(*name).file(file);
+        let refused = |error: std::io::Error| self.refused("read", &path, errno(&error));
+        let Some(mut file) = self.read(&path)? else { return Ok(Vec::new()) };
+        let length = file.metadata().map_err(refused)?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).map_err(refused)?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes).map_err(refused)?;
+        Ok(bytes)
     }
 
     /// What services there are.

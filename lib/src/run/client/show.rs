@@ -9,6 +9,7 @@ use super::place::Place;
 use super::view::{self, Row};
 use super::{Failure, Output};
 use crate::exit;
+use crate::model::spec::Config;
 use crate::name::ServiceName;
 use crate::protocol::status::State;
 use crate::sys::clock::now;
@@ -21,6 +22,8 @@ pub(crate) struct Look<'a> {
     pub(crate) json: bool,
     /// With colours.
     pub(crate) colour: bool,
+    /// With lines that are more than ASCII.
+    pub(crate) boxes: bool,
     /// Where the configuration is, if zei is not running.
     pub(crate) config: &'a [PathBuf],
 }
@@ -68,10 +71,11 @@ fn rows(found: Result<Place, Failure>, words: &[String], look: &Look<'_>) -> Res
             chosen(&place.services(), words)?.into_iter().map(row).collect()
         }
         Err(failure) => {
-            let names = configured(look.config, failure.clone())?;
+            let config = configured(look.config, &failure)?;
+            let names: Vec<ServiceName> = config.services.iter().map(|service| service.name).collect();
             let known = Known { has: Box::new(|name| names.contains(name)), all: Box::new(|| Ok(names.clone())) };
             let rows = chosen(&known, words)?.into_iter().map(|name| Row { name, status: None }).collect();
-            output.err.push(format!("zei-ctl: {}; this is what the configuration defines", failure.message));
+            output.err.push(instead(&failure));
             rows
         }
     };
@@ -82,16 +86,21 @@ fn chosen(known: &Known<'_>, words: &[String]) -> Result<Vec<ServiceName>, Failu
     if words.is_empty() { (known.all)() } else { select(known, words, Scope::Everything) }
 }
 
-/// What the configuration defines, in its order. Without a readable one `failure` is all there is to say.
-fn configured(paths: &[PathBuf], failure: Failure) -> Result<Vec<ServiceName>, Failure> {
+/// The configuration, where zei is not running. Without a readable one `failure` is all there is to say.
+pub(super) fn configured(paths: &[PathBuf], failure: &Failure) -> Result<Config, Failure> {
     match configuration::load(paths) {
-        Ok(Some(config)) => Ok(config.services.iter().map(|service| service.name).collect()),
-        Ok(None) => Err(failure),
+        Ok(Some(config)) => Ok(config),
+        Ok(None) => Err(failure.clone()),
         Err(problems) => {
             let message = format!("{}\nzei-ctl: nor can the configuration be read:", failure.message);
             Err(Failure::new(failure.code, [message].into_iter().chain(problems).collect::<Vec<_>>().join("\n")))
         }
     }
+}
+
+/// What is said when the configuration is shown because zei is not running.
+pub(super) fn instead(failure: &Failure) -> String {
+    format!("zei-ctl: {}; this is what the configuration defines", failure.message)
 }
 
 #[cfg(test)]
@@ -111,7 +120,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let config = [place.path().join("zei.yaml")];
         std::fs::write(&config[0], "services: {web: {command: [x]}, db: {command: [x]}}").unwrap();
-        let look = Look { json: false, colour: false, config: &config };
+        let look = Look { json: false, colour: false, boxes: false, config: &config };
         let listed = list(nowhere(), &[], &look).unwrap();
         assert_eq!(
             listed.out.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).collect::<Vec<_>>(),
@@ -127,7 +136,8 @@ mod tests {
     #[test]
     fn without_a_zei_and_with_a_broken_configuration_both_are_said() {
         let config = [PathBuf::from("/no/such/file.yaml")];
-        let failure = list(nowhere(), &[], &Look { json: true, colour: false, config: &config }).unwrap_err();
+        let failure =
+            list(nowhere(), &[], &Look { json: true, colour: false, boxes: false, config: &config }).unwrap_err();
         assert_eq!(failure.code, exit::NO_ZEI);
         assert!(failure.message.starts_with("zei is not running\n"), "{}", failure.message);
         assert!(failure.message.contains("/no/such/file.yaml"), "{}", failure.message);

@@ -241,6 +241,30 @@ fn a_wait_ends_when_the_state_comes_and_at_once_on_a_failure() {
 }
 
 #[test]
+fn several_services_are_waited_for_at_once_and_the_first_that_fails_ends_it() {
+    let zei = Zei::new();
+    let (web, db) = (zei.service("web"), zei.service("db"));
+    let names = ["web", "db"].map(|name| ServiceName::parse(name).unwrap());
+    for (last, code, out) in
+        [(State::Failed, exit::NOT_TRUE, ""), (State::Completed, exit::OK, "web: completed\ndb: completed\n")]
+    {
+        for service in [(&web, "web"), (&db, "db")] {
+            service.0.tell(&Status { state: State::Running, ..status(service.1) });
+        }
+        let place = zei.place();
+        thread::scope(|scope| {
+            let client = scope.spawn(|| for_all(&place, &names, Until::Done, PATIENT.timeout, false).unwrap());
+            db.tell(&Status { state: last, ..status("db") });
+            if code == exit::OK {
+                web.tell(&Status { state: State::Completed, ..status("web") });
+            }
+            let output = client.join().unwrap();
+            assert_eq!((output.out.as_str(), output.code), (out, code), "{output:?}");
+        });
+    }
+}
+
+#[test]
 fn services_are_listed_with_and_without_a_status() {
     let zei = Zei::new();
     zei.service("web");

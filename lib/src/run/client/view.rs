@@ -6,7 +6,7 @@ use super::json;
 use crate::exit::Exit;
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
-use crate::protocol::status::{State, Status};
+use crate::protocol::status::{Health, State, Status};
 use crate::signal;
 use crate::text::{self, Text};
 use serde::Serialize;
@@ -23,14 +23,27 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn state(&self) -> &'static str {
-        self.status.as_ref().map_or("-", |status| status.state.word())
+    fn state(&self) -> Text<40> {
+        label(self.status.as_ref())
     }
 
     /// How long its process has been there.
     fn uptime(&self, now: Time) -> Option<Span> {
         let status = self.status.as_ref().filter(|status| status.pid.is_some())?;
         Some(now.since(Time(status.since)))
+    }
+}
+
+/// The state, and the health where there is a check: as `docker ps` has it.
+pub(crate) fn label(status: Option<&Status>) -> Text<40> {
+    let Some(status) = status else { return Text::from("-") };
+    let state = status.state.word();
+    match (status.state, status.health) {
+        (State::Running, Health::Starting) => text::format(format_args!("{state} (health: starting)")),
+        (State::Running, Health::Healthy | Health::Unhealthy) => {
+            text::format(format_args!("{state} ({})", status.health.word()))
+        }
+        _ => Text::from(state),
     }
 }
 
@@ -46,7 +59,7 @@ pub(crate) fn table(rows: &[Row], now: Time, colour: bool) -> String {
         let pid = cell(row.status.as_ref().and_then(|status| status.pid));
         let restarts = cell(row.status.as_ref().map(|status| status.restarts));
         let uptime = row.uptime(now).map_or(Text::from("-"), length);
-        let (on, off) = paint(row, colour);
+        let (on, off) = paint(row.status.as_ref(), colour);
         let (name, state) = (row.name, row.state());
         let _never_fails =
             writeln!(table, "{name:name_width$}  {on}{state:state_width$}{off}  {pid:>7}  {restarts:>8}  {uptime}");
@@ -58,7 +71,7 @@ pub(crate) fn table(rows: &[Row], now: Time, colour: bool) -> String {
 pub(crate) fn details(rows: &[Row], now: Time, colour: bool) -> String {
     let mut text = String::new();
     for row in rows {
-        let (on, off) = paint(row, colour);
+        let (on, off) = paint(row.status.as_ref(), colour);
         text += &format!("{}: {on}{}{off}\n", row.name, row.state());
         let Some(status) = &row.status else { continue };
         let mut line = |key: &str, value: String| text += &format!("  {key:<11} {value}\n");
@@ -69,6 +82,13 @@ pub(crate) fn details(rows: &[Row], now: Time, colour: bool) -> String {
         line("wanted", if status.want { "up" } else { "down" }.to_string());
         if let Some(pid) = status.pid {
             line("pid", pid.to_string());
+            line("ready", if status.ready { "yes" } else { "no" }.to_string());
+        }
+        if status.health != Health::None {
+            line("health", status.health.word().to_string());
+        }
+        if !status.text.as_str().is_empty() {
+            line("says", status.text.to_string());
         }
         line("restarts", format!("{} (started {} times)", status.restarts, status.run));
         if let Some(exit) = status.exit {
@@ -78,7 +98,8 @@ pub(crate) fn details(rows: &[Row], now: Time, colour: bool) -> String {
             line("next run", format!("in {}", length(Time(next).since(now))));
         }
         if let Some(deadline) = status.deadline {
-            line("killed", format!("in {}", length(Time(deadline).since(now))));
+            let what = if status.state == State::Starting { "must be up" } else { "killed" };
+            line(what, format!("in {}", length(Time(deadline).since(now))));
         }
         line("supervisor", status.supervisor.to_string());
     }
@@ -96,6 +117,8 @@ struct Entry<'a> {
     want: Option<&'a str>,
     ready: bool,
     health: Option<&'a str>,
+    /// What the service says of itself.
+    text: Option<&'a str>,
     restarts: Option<u32>,
     /// How many processes were started so far.
     run: Option<u32>,
@@ -129,8 +152,9 @@ fn entry(row: &Row, now: Time) -> Entry<'_> {
         reason: status.map(|status| status.reason.as_str()),
         pid: status.and_then(|status| status.pid),
         want: status.map(|status| if status.want { "up" } else { "down" }),
-        ready: status.is_some_and(|status| status.state == State::Running),
-        health: status.map(|_| "none"),
+        ready: status.is_some_and(|status| status.ready),
+        health: status.map(|status| status.health.word()),
+        text: status.map(|status| status.text.as_str()),
         restarts: status.map(|status| status.restarts),
         run: status.map(|status| status.run),
         exit: status.and_then(|status| match status.exit? {
@@ -151,18 +175,20 @@ fn entry(row: &Row, now: Time) -> Entry<'_> {
 }
 
 /// What stands before and behind a state to give it its colour.
-fn paint(row: &Row, colour: bool) -> (&'static str, &'static str) {
-    let on = match row.status.as_ref().map(|status| status.state) {
-        Some(State::Running) => "\x1b[32m",
-        Some(State::Failed) => "\x1b[31m",
-        Some(State::Waiting | State::Starting | State::Stopping | State::RestartPending) => "\x1b[33m",
-        Some(State::Scheduled | State::Stopped | State::Completed) | None => return ("", ""),
+pub(crate) fn paint(status: Option<&Status>, colour: bool) -> (&'static str, &'static str) {
+    let Some(status) = status else { return ("", "") };
+    let on = match (status.state, status.health) {
+        (State::Failed, _) | (State::Running, Health::Unhealthy) => "\x1b[31m",
+        (State::Running, Health::Starting) => "\x1b[33m",
+        (State::Running, Health::None | Health::Healthy) => "\x1b[32m",
+        (State::Waiting | State::Starting | State::Stopping | State::RestartPending, _) => "\x1b[33m",
+        (State::Scheduled | State::Stopped | State::Completed, _) => return ("", ""),
     };
     if colour { (on, "\x1b[0m") } else { ("", "") }
 }
 
 /// The two largest units: `2d3h`, `3m2s`, `420ms`.
-fn length(span: Span) -> Text<32> {
+pub(crate) fn length(span: Span) -> Text<32> {
     let units = [86_400_000, 3_600_000, 60_000, 1000, 1];
     let smallest = units.iter().position(|unit| span.0 >= *unit).and_then(|first| units.get(first + 1)).unwrap_or(&1);
     // Nobody needs the milliseconds of a second.
@@ -193,6 +219,7 @@ mod tests {
             of("db", &|status| {
                 status.state = State::Failed;
                 status.reason = Text::from("exit:3");
+                status.ready = false;
                 (status.pid, status.restarts, status.exit) = (None, 5, Some(Exit::Code(3)));
             }),
             of("web", &|status| status.exit = Some(Exit::Signal(signal::TERM))),
@@ -239,12 +266,35 @@ web: running
   since       2023-11-14T22:13:20Z (3m3s)
   wanted      up
   pid         4711
+  ready       yes
   restarts    0 (started 1 times)
   last end    signal TERM
   supervisor  12
 a-new-one: -
 ";
         assert_eq!(details(&rows(), NOW, false), expected);
+    }
+
+    #[test]
+    fn health_stands_beside_the_state_where_it_is_checked() {
+        let shown = |health, state| {
+            let status = Status { health, state, text: Text::from("busy"), ..fake::status("web") };
+            let row = Row { name: status.name, status: Some(status) };
+            (row.state().to_string(), details(&[row], NOW, false))
+        };
+        for (health, state, expected) in [
+            (Health::None, State::Running, "running"),
+            (Health::Starting, State::Running, "running (health: starting)"),
+            (Health::Healthy, State::Running, "running (healthy)"),
+            (Health::Unhealthy, State::Running, "running (unhealthy)"),
+            (Health::Unhealthy, State::Stopping, "stopping"),
+        ] {
+            let (label, details) = shown(health, state);
+            assert_eq!(label, expected);
+            assert!(details.starts_with(&format!("web: {expected}\n")) && details.contains("  says        busy\n"));
+            let line = format!("  health      {}\n", health.word());
+            assert_eq!(details.contains(&line), health != Health::None, "{details}");
+        }
     }
 
     #[test]

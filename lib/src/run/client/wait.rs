@@ -76,9 +76,9 @@ pub(crate) fn deadline(timeout: Option<Span>) -> Option<Time> {
 /// What `zei-ctl wait` waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// Running; a oneshot that completed counts too.
+    /// Running, ready, and healthy where that is checked; a oneshot that completed counts too.
     Ready,
-    /// Its process runs.
+    /// It is in running: its process runs and has once been ready.
     Running,
     /// It has no process and will have none by itself: stopped, completed or failed.
     Stopped,
@@ -102,7 +102,8 @@ impl Until {
     fn judge(self, status: &Status) -> Option<bool> {
         let succeeded = status.exit.is_some_and(exit::Exit::is_success);
         match (self, status.state) {
-            (Until::Ready | Until::Running, State::Running)
+            (Until::Ready, State::Running) => (status.ready && status.health.is_good()).then_some(true),
+            (Until::Running, State::Running)
             | (Until::Ready, State::Completed)
             | (Until::Stopped, State::Stopped | State::Completed | State::Failed)
             | (Until::Done, State::Completed) => Some(true),
@@ -133,7 +134,14 @@ struct Line<'a> {
     reason: Option<String>,
 }
 
-/// Waits for each service in turn, all within one time-out; stops at the first for which it did not come true.
+/// A service that is waited for.
+struct Waited {
+    name: ServiceName,
+    last: Option<Status>,
+    came_true: Option<bool>,
+}
+
+/// Waits for all services at once; ends with the first for which it will not come true.
 pub(crate) fn for_all(
     place: &Place,
     services: &[ServiceName],
@@ -141,46 +149,63 @@ pub(crate) fn for_all(
     timeout: Option<Span>,
     as_json: bool,
 ) -> Result<Output, Failure> {
-    let (deadline, sentinel) = (deadline(timeout), place.sentinel());
+    let sentinel = place.sentinel();
+    let mut all: Vec<Waited> =
+        services.iter().map(|name| Waited { name: *name, last: None, came_true: None }).collect();
+    // One has an ear of its own; whoever listens for more listens where every change of any is rung.
+    let target = match services {
+        [one] => Target::Service(*one),
+        _ => Target::Init,
+    };
+    let seen = watch(place, &target, deadline(timeout), sentinel.as_ref(), |_| {
+        for waited in all.iter_mut().filter(|waited| waited.came_true.is_none()) {
+            waited.last = place.status(&waited.name)?;
+            waited.came_true = waited.last.as_ref().and_then(|status| until.judge(status));
+        }
+        let failed = all.iter().any(|waited| waited.came_true == Some(false));
+        Ok((failed || all.iter().all(|waited| waited.came_true.is_some())).then_some(()))
+    })?;
+    Ok(tell(&all, until, &seen, as_json))
+}
+
+fn tell(all: &[Waited], until: Until, seen: &Seen<()>, as_json: bool) -> Output {
     let (mut output, mut lines) = (Output::default(), Vec::new());
-    for name in services {
-        let mut last = None;
-        let seen = watch(place, &Target::Service(*name), deadline, sentinel.as_ref(), |_| {
-            last = place.status(name)?;
-            Ok(last.as_ref().and_then(|status| until.judge(status)))
-        })?;
+    for Waited { name, last, came_true } in all {
         let state = last.as_ref().map(|status| status.state.word());
-        let reason = last.map(|status| status.reason.to_string()).filter(|reason| !reason.is_empty());
-        let came_true = seen == Seen::Found(true);
+        let reason = last.as_ref().map(|status| status.reason.to_string()).filter(|reason| !reason.is_empty());
         let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        lines.push(Line { service: name.as_str(), until: until.word(), came_true, state, reason });
+        let line =
+            Line { service: name.as_str(), until: until.word(), came_true: *came_true == Some(true), state, reason };
+        lines.push(line);
         let state = state.unwrap_or("without a status");
-        match seen {
-            Seen::Found(true) => output.out += &format!("{name}: {state}\n"),
-            Seen::Found(false) => output.fail(Failure::new(
+        match (came_true, seen) {
+            (Some(true), _) => output.out += &format!("{name}: {state}\n"),
+            (Some(false), _) => output.fail(Failure::new(
                 exit::NOT_TRUE,
                 format!("{name}: {state}{why}, it will not be {} by itself", until.word()),
             )),
-            Seen::TimedOut => output.fail(Failure::new(
+            (None, Seen::TimedOut) => output.fail(Failure::new(
                 exit::NOT_TRUE,
                 format!("{name}: still {state}{why}, not {} in time", until.word()),
             )),
-            Seen::Gone => output.fail(Failure::new(exit::NO_ZEI, format!("{name}: zei ended while waiting"))),
-        }
-        if !came_true {
-            break;
+            (None, Seen::Gone) => {
+                output.fail(Failure::new(exit::NO_ZEI, format!("{name}: zei ended while waiting")));
+            }
+            // Another one has ended the wait.
+            (None, Seen::Found(())) => {}
         }
     }
     if as_json {
         output.out = json(&lines);
     }
-    Ok(output)
+    output
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fake;
     use super::*;
+    use crate::protocol::status::Health;
 
     #[test]
     fn each_state_decides_each_wait_or_leaves_it_open() {
@@ -197,6 +222,12 @@ mod tests {
                 assert_eq!(judge(until, state), expected, "{until:?} {state:?}");
             }
         }
+        let running = |ready, health| Until::Ready.judge(&Status { ready, health, ..fake::status("web") });
+        assert_eq!(running(true, Health::None), Some(true));
+        assert_eq!(running(true, Health::Healthy), Some(true));
+        assert_eq!(running(true, Health::Starting), None);
+        assert_eq!(running(true, Health::Unhealthy), None);
+        assert_eq!(running(false, Health::Healthy), None);
         let scheduled = |exit| Until::Done.judge(&Status { state: Scheduled, exit, ..fake::status("web") });
         assert_eq!(scheduled(Some(exit::Exit::Code(0))), Some(true));
         assert_eq!(scheduled(Some(exit::Exit::Code(1))), None);

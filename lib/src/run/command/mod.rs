@@ -136,6 +136,7 @@ impl<'a> Init<'a> {
             record: None,
             session: terminal.session(),
             streams: [Stream::Same; 3],
+            passed: None,
             descriptors_below: None,
             defaults: Set::EMPTY,
             ignored: chld,

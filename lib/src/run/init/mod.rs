@@ -3,17 +3,20 @@
 //! Owns: the way from the command line to a running tree, and the messages about what is wrong on it.
 //! Must never: start anything before all of the configuration is known to be good.
 
+mod post_mortem;
 mod rundir;
 mod shared;
 mod terminal;
 mod tree;
+mod waiting;
 
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::init::{Node, Tree};
-use crate::model::spec::{Config, ServiceSpec};
+use crate::model::spec::{Config, Dependency, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
+use crate::protocol::needs::{self, Need};
 use crate::run::report::report;
 use crate::sys::{credentials, ledger, raw};
 use nix::errno::Errno;
@@ -90,7 +93,9 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     let nofile = tree::raise_descriptor_limit(config.services.len());
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;
     let names: Vec<ServiceName> = config.services.iter().map(|service| service.name).collect();
-    let (run_dir, made) = match rundir::make(&names) {
+    let services: Vec<(ServiceName, String)> =
+        config.services.iter().map(|service| (service.name, needs(service, &names))).collect();
+    let (run_dir, made) = match rundir::make(&services) {
         Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
         Err(Refusal::Foreign(path)) => return Err((exit::CONFIG, foreign(&path))),
@@ -99,14 +104,27 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
             (None, Vec::new())
         }
     };
-    let services = run_dir.as_ref().map(|run_dir| run_dir.services.try_clone()).transpose();
-    let services = services.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))?;
-    let shared = shared::share(config, environment, services, nofile).map_err(refused)?;
+    let copy = |descriptor: Option<&OwnedFd>| {
+        let copy = descriptor.map(OwnedFd::try_clone).transpose();
+        copy.map_err(|error| (exit::SYSTEM, format!("cannot duplicate a descriptor: {error}")))
+    };
+    let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
+    let journal = copy(run_dir.as_ref().and_then(|run_dir| run_dir.journal.as_ref()))?;
+    let shared = shared::share(config, environment, services, journal, nofile).map_err(refused)?;
     let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
     controls.resize_with(names.len(), || None);
     let command = config.services.iter().position(|service| service.name == ServiceName::CMD);
-    let tree = Tree::new(nodes(&config.services), command, config.signals.clone(), config.shutdown_timeout);
+    let nodes = nodes(&config.services);
+    let tree = Tree::new(nodes, command, config.signals.clone(), config.exit, config.shutdown_timeout);
     tree::Running::begin(config, tree, supervisor, shared, run_dir, controls).map_err(refused)
+}
+
+/// What stands in its file of that name, for clients.
+fn needs(service: &ServiceSpec, names: &[ServiceName]) -> String {
+    needs::encode(service.dependencies.iter().filter_map(|dependency| {
+        let name = *names.get(dependency.service)?;
+        Some(Need { name, condition: dependency.condition.word(), restart: dependency.restart })
+    }))
 }
 
 /// A service without a control FIFO lives, but can't be controlled.
@@ -138,14 +156,17 @@ fn nowhere(tried: &[(PathBuf, &str)]) -> String {
 
 /// What starts with the container: all that says so, and all that those need.
 fn nodes(services: &[ServiceSpec]) -> Vec<Node> {
-    let dependencies =
-        |service: &ServiceSpec| service.dependencies.iter().map(|dependency| dependency.service).collect();
+    let edges = |service: &ServiceSpec, chosen: fn(&Dependency) -> bool| {
+        service.dependencies.iter().filter(|edge| chosen(edge)).map(|edge| edge.service).collect()
+    };
     let mut nodes: Vec<Node> = services
         .iter()
         .map(|service| Node {
-            dependencies: dependencies(service),
+            dependencies: edges(service, |_| true),
+            follows: edges(service, |edge| edge.restart),
             on_exit: service.on_exit,
             on_failure: service.on_failure,
+            on_unhealthy: service.policy.health.map(|health| health.on_unhealthy).unwrap_or_default(),
             wanted: service.autostart,
         })
         .collect();

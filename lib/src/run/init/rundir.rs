@@ -6,6 +6,7 @@
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::status;
+use crate::run::journal;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
@@ -32,6 +33,8 @@ pub struct RunDir {
     pub services: OwnedFd,
     /// zei-init's control FIFO.
     pub control: OwnedFd,
+    /// The journal; `None` where there was no room for it.
+    pub journal: Option<OwnedFd>,
     _lock: OwnedFd,
 }
 
@@ -47,14 +50,14 @@ pub enum Refusal {
 }
 
 /// Makes the run directory in the first place that allows it, and one for each of these services, with
-/// its control FIFO (or the reason why there is none).
-pub fn make(services: &[ServiceName]) -> Result<(RunDir, Vec<Result<OwnedFd, Errno>>), Refusal> {
+/// its control FIFO (or the reason why there is none) and what it needs (see `protocol::needs`).
+pub fn make(services: &[(ServiceName, String)]) -> Result<(RunDir, Vec<Result<OwnedFd, Errno>>), Refusal> {
     // The modes below are meant as they are written.
     let mask = umask(Mode::empty());
     let made = make_unmasked().map(|run_dir| {
         // Where descriptors are scarce, control is what is done without.
         let spare: Vec<_> = (0..SPARE).map_while(|_| run_dir.directory.try_clone().ok()).collect();
-        let controls = services.iter().map(|name| run_dir.make_service(*name)).collect();
+        let controls = services.iter().map(|(name, needs)| run_dir.make_service(*name, needs)).collect();
         drop(spare);
         (run_dir, controls)
     });
@@ -96,15 +99,16 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
     lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
-    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT] {
+    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT, paths::EVENTS] {
         remove(&init, name)?;
     }
     let control = make_fifo(&init, paths::CONTROL)?;
+    let journal = journal::make(&init).ok();
     if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
         clear(&services)?;
     }
     let services = make_directory(&directory, paths::SERVICES)?;
-    Ok(RunDir { directory, services, control, _lock: lock })
+    Ok(RunDir { directory, services, control, journal, _lock: lock })
 }
 
 fn directory_flags() -> OFlag {
@@ -156,9 +160,24 @@ fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 }
 
 impl RunDir {
-    fn make_service(&self, name: ServiceName) -> Result<OwnedFd, Errno> {
-        make_fifo(&make_directory(&self.services, name.as_str())?, paths::CONTROL)
+    fn make_service(&self, name: ServiceName, needs: &str) -> Result<OwnedFd, Errno> {
+        let directory = make_directory(&self.services, name.as_str())?;
+        if !needs.is_empty() {
+            // For people only: without room for it the service lives as well.
+            let _no_room = write_needs(&directory, needs);
+        }
+        make_fifo(&directory, paths::CONTROL)
     }
+}
+
+fn write_needs(directory: &OwnedFd, needs: &str) -> Result<(), Errno> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(directory, paths::NEEDS, flags, Mode::from_bits_truncate(0o644))?;
+    if nix::unistd::write(&file, needs.as_bytes())? < needs.len() {
+        // Half of the truth is worse than none.
+        remove(directory, paths::NEEDS)?;
+    }
+    Ok(())
 }
 
 fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
@@ -169,7 +188,8 @@ fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
 }
 
 /// The files that zei makes in a service's directory.
-const OWN: [&str; 5] = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT];
+const OWN: [&str; 7] =
+    [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT, paths::NEEDS, paths::LAST];
 
 /// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. A file
 /// in one that zei did not make stays, and the directory with it.

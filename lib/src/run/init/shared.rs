@@ -1,16 +1,22 @@
-//! What zei-init shares with its supervisors: definitions, run records, the report pipe.
+//! What zei-init shares with its supervisors: definitions, run records, the report pipe, the journal.
 
+use super::PROGRAM;
 use crate::model::definition;
+use crate::model::kills::Kills;
 use crate::model::record;
-use crate::model::spec::Config;
+use crate::model::spec::{Config, ReadyTest, ServiceSpec};
+use crate::model::time::Time;
 use crate::name::ServiceName;
+use crate::run::report::report;
 use crate::sys::ledger::{self, Ledger};
-use crate::sys::raw;
+use crate::sys::pipe::Readiness;
+use crate::sys::{notify, oom, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{ftruncate, pipe2};
 use std::ffi::{CStr, CString, OsString};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -25,6 +31,7 @@ pub struct Shared {
     _definitions: OwnedFd,
     _report: OwnedFd,
     _services: Option<OwnedFd>,
+    _journal: Option<OwnedFd>,
 }
 
 /// Compiles the definitions and makes room for the records. `environment` is the container's.
@@ -32,6 +39,7 @@ pub fn share(
     config: &Config,
     environment: &[(OsString, OsString)],
     services: Option<OwnedFd>,
+    journal: Option<OwnedFd>,
     nofile: Option<(u64, u64)>,
 ) -> Result<Shared, (&'static str, Errno)> {
     let bytes = definition::encode(&config.services, &inheritable(environment), nofile);
@@ -47,13 +55,45 @@ pub fn share(
     let (reports, report) = pipe.map_err(|errno| ("make a pipe", errno))?;
     let publish =
         |descriptor, number| raw::publish(descriptor, number).map_err(|errno| ("duplicate a descriptor", errno));
+    let ledger = Ledger::over(publish(records, ledger::LEDGER)?);
+    // What others were killed for want of memory before is nothing to this tree.
+    if let Some(seen) = oom::counter().and_then(|counter| oom::kills(&counter)) {
+        ledger
+            .note_kills(Kills { seen, before: seen, at: Time(0) })
+            .map_err(|errno| ("write to the run records", errno))?;
+    }
     Ok(Shared {
         _definitions: publish(definitions, ledger::DEFINITIONS)?,
-        ledger: Ledger::over(publish(records, ledger::LEDGER)?),
+        ledger,
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
+        _journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
         reports,
     })
+}
+
+/// What each service tells through that it is ready: a socket, a pipe, or nothing. A service whose own can't be made
+/// runs, but can't tell.
+pub fn voices(services: &[ServiceSpec]) -> Vec<Option<OwnedFd>> {
+    // std seeds each with random bytes of the kernel's.
+    let boot = RandomState::new().build_hasher().finish();
+    services.iter().map(|service| voice(service, boot)).collect()
+}
+
+fn voice(service: &ServiceSpec, boot: u64) -> Option<OwnedFd> {
+    let (what, made) = match &service.ready {
+        Some(ReadyTest::NotifyFd(_) | ReadyTest::Log(_)) => ("readiness pipe", Readiness::make()),
+        Some(ReadyTest::NotifySystemd) => ("notify socket", notify::make(boot, service.name)),
+        Some(ReadyTest::Job(_)) | None if service.policy.watchdog.is_some() => {
+            ("notify socket", notify::make(boot, service.name))
+        }
+        Some(ReadyTest::Job(_)) | None => return None,
+    };
+    made.map_err(|errno| {
+        let name = service.name;
+        report(PROGRAM, format!("cannot make the {what} of {name}: {}; it can't tell that it is ready", errno.desc()));
+    })
+    .ok()
 }
 
 /// A memfd that can't change any more.

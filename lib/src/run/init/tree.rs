@@ -3,20 +3,24 @@
 //!
 //! Must never: wait for anything but its own poll, or decide (that is `model::init`).
 
+mod words;
+
 use super::rundir::RunDir;
 use super::shared::{self, Shared};
 use super::{PROGRAM, terminal};
 use crate::exit;
-use crate::model::init::{Effect, Event, Tree};
+use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::record::Order;
 use crate::model::service::{Phase, Service};
 use crate::model::spec::Config;
-use crate::model::time::Span;
+use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
-use crate::protocol::control::{self, Ack, Lines, Progress, Verb};
+use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
+use crate::protocol::journal::{self, Entry};
 use crate::protocol::status::{InitState, InitStatus};
 use crate::run::acks::Acks;
+use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger;
@@ -41,14 +45,18 @@ pub struct Running {
     tree: Tree,
     names: Vec<ServiceName>,
     forward: Vec<Set>,
+    stop_signals: Vec<u8>,
     command: Option<usize>,
     supervisor: CString,
     shared: Shared,
     run_dir: Option<RunDir>,
     place: Option<Place>,
+    journal: Journal,
     acks: Acks,
     lines: Lines,
     controls: Vec<Option<OwnedFd>>,
+    /// Through what services tell that they are ready.
+    voices: Vec<Option<OwnedFd>>,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,
@@ -59,6 +67,10 @@ pub struct Running {
     pids: Vec<Option<u32>>,
     boot: u64,
     seq: u64,
+    /// When it began to live.
+    began: Time,
+    /// What was last told, and since when that is so.
+    state: (InitState, Time),
 }
 
 /// Makes room for three descriptors a service. Returns the limit as it was, which services get.
@@ -79,7 +91,7 @@ impl Running {
         tree: Tree,
         supervisor: CString,
         shared: Shared,
-        run_dir: Option<RunDir>,
+        mut run_dir: Option<RunDir>,
         controls: Vec<Option<OwnedFd>>,
     ) -> Result<Running, (&'static str, Errno)> {
         let defaults = raw::ignored();
@@ -98,33 +110,39 @@ impl Running {
         Ok(Running {
             names: config.services.iter().map(|service| service.name).collect(),
             forward: config.services.iter().map(|service| service.forward_signals).collect(),
+            stop_signals: config.services.iter().map(|service| service.policy.stop_signal).collect(),
             command: config.services.iter().position(|service| service.name == ServiceName::CMD),
             pids: vec![None; config.services.len()],
             tree,
             supervisor,
             shared,
+            journal: Journal::over(run_dir.as_mut().and_then(|run_dir| run_dir.journal.take())),
             run_dir,
             place,
             acks: Acks::default(),
             lines: Lines::default(),
             controls,
+            voices: shared::voices(&config.services),
             null: null.map_err(|errno| ("open /dev/null", errno))?,
             signals,
             defaults,
             supervisors: HashMap::new(),
             boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
             seq: 0,
+            began: clock::now(),
+            state: (InitState::Booting, clock::now()),
         })
     }
 
     /// Runs the tree; returns the container's exit code.
     pub fn live(&mut self) -> u8 {
-        self.publish();
+        self.publish(None);
         let mut end = self.feed(Event::Timer);
         loop {
-            if let Some(code) = end {
-                self.publish();
-                return code;
+            if let Some(verdict) = end {
+                self.publish(Some(verdict.code));
+                self.tell_why(&verdict);
+                return verdict.code;
             }
             self.wait();
             end = self.take_all();
@@ -146,7 +164,7 @@ impl Running {
     }
 
     /// Everything that has happened, until the tree has ended.
-    fn take_all(&mut self) -> Option<u8> {
+    fn take_all(&mut self) -> Option<Verdict> {
         let mut events = VecDeque::new();
         self.take_signals(&mut events);
         self.take_reports(&mut events);
@@ -185,9 +203,7 @@ impl Running {
                     if let Some(slot) = self.pids.get_mut(index) {
                         *slot = None;
                     }
-                    if let Some(record) = self.shared.ledger.read(index) {
-                        events.push_back(Event::Changed(index, record.service));
-                    }
+                    self.look(index, events);
                     let clean = exit == exit::Exit::Code(0);
                     if !clean {
                         self.say(format_args!("zei-supervise {} ended by {exit}; replacing it", self.name(index)));
@@ -209,10 +225,17 @@ impl Running {
         // A full buffer may mean that the pipe was full, and reports are missing.
         let all = (length == buffer.len()).then_some(0..self.names.len());
         for index in indices.chain(all.into_iter().flatten()) {
+            self.look(index, events);
+            self.tell_dependents(index);
+        }
+    }
+
+    /// Those that follow it first: what a restart of it means for them depends on how they stand now.
+    fn look(&self, index: usize, events: &mut VecDeque<Event>) {
+        for index in self.tree.followers(index).chain([index]) {
             if let Some(record) = self.shared.ledger.read(index) {
                 events.push_back(Event::Changed(index, record.service));
             }
-            self.tell_dependents(index);
         }
     }
 
@@ -261,19 +284,19 @@ impl Running {
         }
     }
 
-    /// One event and all that follows from it. Returns the code once the tree has ended.
-    fn feed(&mut self, event: Event) -> Option<u8> {
+    /// One event and all that follows from it. Returns the verdict once the tree has ended.
+    fn feed(&mut self, event: Event) -> Option<Verdict> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let before = (self.tree.is_booting(), self.tree.is_stopping());
             for effect in self.tree.step(event, clock::now()) {
-                if let Effect::End(code) = effect {
-                    return Some(code);
+                if let Effect::End(verdict) = effect {
+                    return Some(verdict);
                 }
                 events.extend(self.perform(effect));
             }
             if before != (self.tree.is_booting(), self.tree.is_stopping()) {
-                self.publish();
+                self.publish(None);
             }
         }
         None
@@ -283,6 +306,7 @@ impl Running {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Start(index) => return self.start(index),
+            Effect::Restart { index, run } => return self.restart(index, run),
             Effect::Order(shutdown) => {
                 if let Err(errno) = self.shared.ledger.give(Order { shutdown: Some(shutdown) }) {
                     self.say(format_args!("cannot give the order to stop: {}", errno.desc()));
@@ -305,15 +329,14 @@ impl Running {
                     self.forward(index, number);
                 }
             }
+            Effect::Reload => self.reload(),
             Effect::KillAll => {
                 let _none_left = process::kill_children();
                 return (process::look() == Children::None).then_some(Event::Empty);
             }
             Effect::Ready => self.notify_ready(),
             Effect::Waiting(indices, span) => self.tell_waiting(&indices, span),
-            Effect::Overdue(indices) => {
-                self.say(format_args!("the time is up; killing {}", self.list(&indices)));
-            }
+            Effect::Overdue(indices) => self.tell_overdue(&indices),
             Effect::End(_) => {}
         }
         None
@@ -331,12 +354,19 @@ impl Running {
         if let Err(errno) = passed {
             self.say(format_args!("cannot pass {name} its control FIFO: {}", errno.desc()));
         }
+        // Most have none of these, and find nothing at its number.
+        let voice = self.voices.get(index).and_then(Option::as_ref);
+        if let Some(Err(errno)) = voice.map(|voice| raw::duplicate(voice.as_raw_fd(), ledger::NOTIFY)) {
+            self.say(format_args!("cannot pass {name} what it tells through that it is ready: {}", errno.desc()));
+        }
+        let has_voice = voice.is_some();
         let made = spawn::spawn(&Spawn {
             arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
             environment: Strings::collect(core::iter::empty()),
             record: None,
             session: Session::Same,
             streams: [stdin, Stream::Same, Stream::Same],
+            passed: None,
             descriptors_below: Some(ledger::END),
             defaults: self.defaults,
             ignored: Set::EMPTY,
@@ -351,6 +381,9 @@ impl Running {
             ids: None,
             groups: &[],
         });
+        if has_voice {
+            let _the_next_one_replaces_it = raw::occupy(ledger::NOTIFY..=ledger::NOTIFY);
+        }
         match made {
             Ok(pid) => {
                 self.supervisors.insert(pid, index);
@@ -370,6 +403,24 @@ impl Running {
         }
     }
 
+    /// By its control FIFO, so that the line outlives a supervisor. What does not fit in now is told again.
+    fn restart(&self, index: usize, run: u32) -> Option<Event> {
+        let Some(control) = self.controls.get(index).and_then(Option::as_ref) else {
+            let name = self.name(index);
+            self.say(format_args!("{name} has no control FIFO and is not restarted along with what it depends on"));
+            return Some(Event::NotRestarted(index));
+        };
+        // What somebody left there without a newline does not become a part of it.
+        let line = format!("\n{}", Request { token: None, verb: Verb::RestartRun(run) });
+        let _full = nix::unistd::write(control, line.as_bytes());
+        None
+    }
+
+    /// A signal asks for it (`signals: {HUP: reload}`).
+    fn reload(&self) {
+        self.say(format_args!("reload is not there yet"));
+    }
+
     /// Only to a process that is the program already, and never to a later one of the same pid.
     fn forward(&self, index: usize, number: u8) {
         let running = |service: Service| matches!(service.phase, Phase::Starting { .. } | Phase::Running);
@@ -383,40 +434,8 @@ impl Running {
         self.names.get(index).copied().unwrap_or(ServiceName::CMD)
     }
 
-    fn list(&self, indices: &[usize]) -> String {
-        const MOST: usize = 10;
-        let names: Vec<String> = indices.iter().take(MOST).map(|index| self.name(*index).to_string()).collect();
-        let more = indices.len().saturating_sub(MOST);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{}{more}", names.join(", "))
-    }
-
-    fn tell_waiting(&self, indices: &[usize], span: Span) {
-        if !indices.is_empty() {
-            self.say(format_args!("waiting for {} to stop ({} s)", self.list(indices), span.0 / 1000));
-        }
-    }
-
-    /// To an outer service manager that wants to know (sd_notify(3)).
-    fn notify_ready(&self) {
-        use std::os::unix::ffi::OsStrExt as _;
-        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-        let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
-        let _not_wanted_any_more = socket.set_nonblocking(true);
-        let sent = match path.as_bytes().strip_prefix(b"@") {
-            Some(name) => {
-                use std::os::linux::net::SocketAddrExt as _;
-                std::os::unix::net::SocketAddr::from_abstract_name(name)
-                    .and_then(|address| socket.send_to_addr(b"READY=1", &address))
-            }
-            None => socket.send_to(b"READY=1", &path),
-        };
-        if let Err(error) = sent {
-            self.say(format_args!("cannot tell NOTIFY_SOCKET {path:?} that all is up: {error}"));
-        }
-    }
-
-    fn publish(&mut self) {
+    /// Tells what zei-init itself is doing, and in the end with which code it leaves.
+    fn publish(&mut self, code: Option<u8>) {
         self.seq += 1;
         let state = match (self.tree.is_stopping(), self.tree.is_booting()) {
             (true, _) => InitState::Stopping,
@@ -424,7 +443,20 @@ impl Running {
             (false, false) => InitState::Running,
         };
         let services = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services };
+        if self.state.0 != state {
+            self.state = (state, clock::now());
+        }
+        let since = self.state.1.0;
+        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since };
+        self.journal.note(Entry {
+            at: clock::now().0,
+            wall: clock::wall(),
+            service: Text::from(journal::INIT),
+            state: Text::from(state.word()),
+            pid: Some(status.pid),
+            exit: code.map(exit::Exit::Code),
+            ..Entry::default()
+        });
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
             place.ring();

@@ -4,14 +4,16 @@ use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
 use crate::model::record::Record;
-use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service};
+use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
+use crate::model::time::Span;
+use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
 use crate::protocol::status::Status;
 use crate::run::acks::Acks;
 use crate::run::place::Place;
 use crate::signal;
-use crate::sys::{clock, process};
+use crate::sys::clock;
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -59,12 +61,23 @@ impl Commands {
     }
 }
 
-const fn goal(verb: Verb) -> Option<(Goal, Event)> {
+/// What a command asks for; `None`: a signal, or nothing for a service.
+const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> {
     match verb {
         Verb::Start | Verb::StartAlone => Some((Goal::Up, Event::Start)),
-        Verb::Restart => Some((Goal::Fresh, Event::Restart)),
+        Verb::Once => Some((Goal::Up, Event::Once)),
+        Verb::Restart | Verb::RestartRun(_) => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
-        Verb::Signal(_) | Verb::Shutdown => None,
+        Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
+        Verb::Reload | Verb::Signal(_) | Verb::Shutdown => None,
+    }
+}
+
+/// What grows when the goal is reached, so that it is seen whether that was before or after a command.
+const fn count(goal: Goal, service: &Service) -> u32 {
+    match goal {
+        Goal::Reloaded => service.reloads,
+        Goal::Up | Goal::Fresh | Goal::Down => service.run,
     }
 }
 
@@ -108,22 +121,31 @@ impl Supervisor<'_> {
         if verb == Verb::Shutdown {
             return self.reject(token, Reject::Verb);
         }
+        if let Verb::RestartRun(run) = verb
+            && !(self.service.run == run && service::is_under_way(&self.service))
+        {
+            return match token {
+                Some(token) => self.refuse(token, exit::NOT_TRUE, Text::from("that run has ended")),
+                None => {}
+            };
+        }
         if let Some(token) = token
             && !self.accept(token, verb)
         {
             return;
         }
-        match (verb, goal(verb)) {
+        match (verb, goal(verb, &self.definition)) {
             (Verb::Signal(number), _) => self.pass_on(token, number),
             (_, Some((_, event))) => {
-                if verb == Verb::StartAlone {
-                    self.alone = true;
-                } else if event != Event::Stop {
-                    self.start_dependencies();
+                match verb {
+                    Verb::StartAlone => self.alone = true,
+                    Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
+                    // It did not end because of them: what was stopped stays stopped.
+                    Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) | Verb::Shutdown => {}
                 }
                 self.feed(event);
             }
-            (_, None) => {}
+            (_, None) => self.pass_on(token, self.definition.reload_signal().unwrap_or(signal::HUP)),
         }
     }
 
@@ -133,7 +155,7 @@ impl Supervisor<'_> {
         if self.commands.acks.knows(&token) {
             return false;
         }
-        let Some((goal, _)) = goal(verb) else { return true };
+        let Some((goal, _)) = goal(verb, &self.definition) else { return true };
         if self.commands.open.len() >= MOST {
             self.refuse(token, exit::SYSTEM, Text::from("too many commands at once"));
             return false;
@@ -142,7 +164,7 @@ impl Supervisor<'_> {
         let dropped = self.commands.acks.shorten(place, clock::now().0, first_open);
         self.commands.open.iter_mut().for_each(|open| open.number -= dropped);
         let merged = goal == Goal::Fresh && service::joins_a_start(&self.service);
-        let run = self.service.run;
+        let run = count(goal, &self.service);
         let progress = Progress::Accepted { verb, run, merged };
         match self.commands.acks.append(place, &Ack { token, progress, at: clock::now().0, text: Text::new() }) {
             Ok(number) => {
@@ -160,9 +182,9 @@ impl Supervisor<'_> {
     pub(super) fn finish_what_was_accepted(&mut self) {
         for (number, ack) in self.commands.acks.unfinished() {
             let Progress::Accepted { verb, run, merged } = ack.progress else { continue };
-            let Some((goal, event)) = goal(verb) else { continue };
+            let Some((goal, event)) = goal(verb, &self.definition) else { continue };
             self.commands.open.push(Open { number, token: ack.token, goal, run, merged });
-            if self.service.run == run {
+            if count(goal, &self.service) == run {
                 self.feed(event);
             }
         }
@@ -172,7 +194,7 @@ impl Supervisor<'_> {
     /// A signal is sent once or not at all, and answered at once.
     fn pass_on(&mut self, token: Option<Token>, number: u8) {
         let sent = match self.service.process {
-            Some(main) => process::signal_child(main.pid, number).map_err(|errno| (exit::SYSTEM, errno.desc())),
+            Some(_) => self.signal_main(number).map_err(|errno| (exit::SYSTEM, errno.desc())),
             None => Err((exit::NOT_TRUE, "the service has no process")),
         };
         let (Some(token), Some(place)) = (token, &self.place) else { return };
@@ -201,7 +223,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn order_start(&self, name: crate::name::ServiceName) -> Result<(), Errno> {
+    fn order_start(&self, name: ServiceName) -> Result<(), Errno> {
         let services = self.watch.directory().ok_or(Errno::ENOENT)?;
         let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -246,7 +268,9 @@ impl Supervisor<'_> {
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
             Outcome::Leaving => failed(Text::from("the container shuts down")),
-            Outcome::NotReloaded => failed(Text::from("its reload command failed")),
+            Outcome::NotReloaded => {
+                failed(text::format(format_args!("its reload command failed: {}", self.jobs.words())))
+            }
             Outcome::NotRunning => failed(Text::from("it does not run")),
             Outcome::Stuck => failed(Text::from("a process of it can't be killed")),
         }
@@ -279,12 +303,23 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
             Some(needs) => text::format(format_args!("dependency:{}", needs.name)),
             None => Text::from("dependency"),
         },
+        Phase::Stopping { stage: Stage::Drain, .. } => Text::from("drain"),
+        Phase::Stopping { stage: Stage::Main, .. } => match service.fault {
+            Some(_) => text::format(format_args!("{fault}asked")),
+            None => {
+                let by_shutdown = service.shutdown.and_then(|shutdown| shutdown.signal);
+                let signal = by_shutdown.unwrap_or(definition.policy.stop_signal);
+                text::format(format_args!("asked:{}", signal::Name(signal)))
+            }
+        },
+        Phase::Stopping { stage: Stage::Rest, .. } => text::format(format_args!("{fault}rest")),
+        Phase::Stopping { stage: Stage::Kill, .. } => text::format(format_args!("{fault}killed")),
+        Phase::Stopping { stage: Stage::Post, .. } => Text::from("post-stop"),
+        Phase::Preparing => Text::from("pre-start"),
         Phase::Waiting
-        | Phase::Preparing
         | Phase::Spawning
         | Phase::Starting { .. }
         | Phase::Running
-        | Phase::Stopping { .. }
         | Phase::Scheduled { .. }
         | Phase::Planning
         | Phase::Planned { .. }
@@ -293,17 +328,17 @@ pub fn reason(service: &Service, definition: &Definition<'_>) -> Text<128> {
     }
 }
 
-/// The status file's content.
+/// The status file's content, but for what the service and its probes say.
 pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Status {
     let (next, deadline) = match service.phase {
         Phase::RestartPending { at } | Phase::Scheduled { at } => (some_time(at), None),
+        Phase::Planned { slot } => (Some(clock::now().plus(Span(slot.saturating_sub(clock::wall()))).0), None),
         Phase::Stopping { deadline, .. } | Phase::Starting { deadline } => (None, some_time(deadline)),
         Phase::Waiting
         | Phase::Preparing
         | Phase::Spawning
         | Phase::Running
         | Phase::Planning
-        | Phase::Planned { .. }
         | Phase::Stopped
         | Phase::Completed
         | Phase::Failed(_) => (None, None),
@@ -328,5 +363,8 @@ pub fn status(service: &Service, definition: &Definition<'_>, seq: u64) -> Statu
         next,
         deadline,
         run: service.run,
+        ready: service.is_ready(),
+        health: service.health,
+        text: Text::new(),
     }
 }

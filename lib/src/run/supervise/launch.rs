@@ -1,10 +1,10 @@
 //! Making the service's process as its definition says.
 
 use super::Supervisor;
-use crate::model::definition::Target;
+use crate::model::definition::{Definition, Target};
 use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
-use crate::signal::Set;
+use crate::sys::pipe;
 use crate::sys::process;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Session, Spawn, Stream};
@@ -12,10 +12,11 @@ use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{isatty, pipe2, tcgetpgrp};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use nix::unistd::{isatty, tcgetpgrp};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
 
-impl Supervisor<'_> {
+impl<'a> Supervisor<'a> {
     /// Makes the process; the event says how that went.
     #[inline(never)]
     pub(super) fn launch(&self) -> Event {
@@ -58,7 +59,8 @@ impl Supervisor<'_> {
                 | SpawnStage::Groups
                 | SpawnStage::Group
                 | SpawnStage::User
-                | SpawnStage::Limits,
+                | SpawnStage::Limits
+                | SpawnStage::Descriptor,
                 _,
             ) => Text::new(),
         }
@@ -69,10 +71,12 @@ impl Supervisor<'_> {
         let opened = self.open_input()?;
         let stdin = opened.as_ref().map_or(Stream::Same, |input| Stream::Of(input.as_fd()));
         let terminal = definition.stdin == Input::Inherit && isatty(raw::standard(0)) == Ok(true);
+        let passed = self.voice.writer().map_err(at(SpawnStage::Descriptor))?;
         let groups: Vec<u32> = definition.groups().collect();
+        let extra = self.extra();
+        let base = self.base(Strings::collect(definition.arguments()), self.environment(&extra), &groups);
+        let [_, stdout, stderr] = base.streams;
         spawn::spawn(&Spawn {
-            arguments: Strings::collect(definition.arguments()),
-            environment: Strings::collect(definition.environment()),
             record: Some(self.ledger.child_word(self.index)),
             session: match (terminal, tcgetpgrp(raw::standard(0))) {
                 (false, _) => Session::New,
@@ -80,38 +84,66 @@ impl Supervisor<'_> {
                 (true, Ok(_)) => Session::ForegroundGroup,
                 (true, Err(_)) => Session::NewWithTerminal,
             },
-            streams: [stdin, stream(definition.stdout, 1), stream(definition.stderr, 2)],
-            descriptors_below: None,
-            // zei-init has put all dispositions back before it executed this program.
-            defaults: Set::EMPTY,
-            ignored: Set::EMPTY,
-            blocked: Set::EMPTY,
+            streams: [stdin, stdout, stderr],
+            passed: passed.as_ref().map(|(descriptor, number)| (descriptor.as_fd(), *number)),
             mark: Some(process::mark(self.index)),
+            ..base
+        })
+    }
+
+    /// What every process of the service has, be it its main one or a job.
+    pub(super) fn base<'s>(&'s self, arguments: Strings<'s>, environment: Strings<'s>, groups: &'s [u32]) -> Spawn<'s> {
+        let definition = &self.definition;
+        Spawn {
+            session: Session::New,
+            streams: [Stream::Same, stream(definition.stdout, 1), stream(definition.stderr, 2)],
             nofile: definition.nofile(),
-            death_signal: None,
             umask: definition.umask,
             directory: definition.working_dir,
             ids: definition.ids,
-            groups: &groups,
-        })
+            groups,
+            // Signals are as they should be: zei-init has put all dispositions back before it executed this program.
+            ..Spawn::new(arguments, environment)
+        }
+    }
+
+    /// The service's environment, in which `extra` takes the place of what has the same name.
+    pub(super) fn environment<'e>(&self, extra: &'e [CString]) -> Strings<'e>
+    where
+        'a: 'e,
+    {
+        let name = |variable: &'e CStr| variable.to_bytes().split(|byte| *byte == b'=').next();
+        let stays = move |variable: &&'e CStr| !extra.iter().any(|own| name(own) == name(variable));
+        let own: Definition<'a> = self.definition;
+        Strings::collect(extra.iter().map(CString::as_c_str).chain(own.environment().filter(stays)))
+    }
+
+    /// What the main process finds in its environment beside that.
+    fn extra(&self) -> Vec<CString> {
+        let watchdog = self.definition.policy.watchdog.and_then(|span| {
+            let text: Text<40> = text::format(format_args!("WATCHDOG_USEC={}", span.0.saturating_mul(1000)));
+            CString::new(text.as_bytes()).ok()
+        });
+        self.voice.variable().into_iter().chain(watchdog).collect()
     }
 
     /// `None`: what this process has itself, which is /dev/null but for `cmd`.
     fn open_input(&self) -> Result<Option<OwnedFd>, Failure> {
-        let at = |errno: Errno| Failure { stage: SpawnStage::Stdin, errno: errno as i32 };
         let own_is_null = self.definition.name != crate::name::ServiceName::CMD;
         match self.definition.stdin {
             Input::Inherit => Ok(None),
             Input::Null if own_is_null => Ok(None),
-            Input::Null => open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at),
-            Input::Open => {
-                // Opened for both directions the pipe holds itself open: it never ends, whoever dies.
-                let (reader, _writer) = pipe2(OFlag::O_CLOEXEC).map_err(at)?;
-                let path = text::format::<32>(format_args!("/proc/self/fd/{}", reader.as_raw_fd()));
-                open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map(Some).map_err(at)
-            }
+            Input::Null => open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+                .map(Some)
+                .map_err(at(SpawnStage::Stdin)),
+            Input::Open => pipe::endless(OFlag::empty()).map(Some).map_err(at(SpawnStage::Stdin)),
         }
     }
+}
+
+/// A failure in what is done before there is a process.
+pub(super) fn at(stage: SpawnStage) -> impl Fn(Errno) -> Failure {
+    move |errno| Failure { stage, errno: errno as i32 }
 }
 
 fn stream(target: Target<'_>, number: i32) -> Stream<'_> {

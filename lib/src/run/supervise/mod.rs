@@ -5,29 +5,40 @@
 //! without a deadline.
 
 mod commands;
+mod jobs;
 mod launch;
+mod processes;
+mod schedule;
+mod takeover;
+mod voice;
+mod wait;
 mod watch;
 
 use crate::exit;
 use crate::model::definition::{Definition, Definitions};
 use crate::model::record::Record;
-use crate::model::service::{self, Action, Ending, Event, Phase, Service, Shutdown};
+use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
-use crate::protocol::status::State;
+use crate::protocol::journal::Entry;
+use crate::protocol::status::{Health, State, Status};
+use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
-use crate::sys::process::{self, Children};
+use crate::sys::process::Held;
 use crate::sys::raw::{self, Arguments};
 use crate::sys::signals::Signals;
 use crate::sys::{clock, say};
-use crate::text::Text;
+use crate::text::{self, Text};
 use commands::Commands;
+use jobs::Jobs;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
 use nix::sys::stat::fstat;
+use schedule::Waiting;
 use std::os::fd::{AsFd, OwnedFd};
+use voice::Voice;
 use watch::Watch;
 
 struct Supervisor<'a> {
@@ -43,7 +54,13 @@ struct Supervisor<'a> {
     signals: Signals,
     /// Its directory; `None` where zei runs without one.
     place: Option<Place>,
+    journal: Journal,
     watch: Watch,
+    voice: Voice,
+    jobs: Jobs,
+    waiting: Waiting,
+    /// The main process, where it is another's child.
+    main: Option<Held>,
     lines: Lines,
     commands: Commands,
     /// What zei-init was last told.
@@ -61,7 +78,15 @@ struct Supervisor<'a> {
 
 /// What zei-init has to know about a service; it is told when this changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Standing {
+struct Standing {
+    place: Rank,
+    health: Health,
+    ready: bool,
+    by_hand: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rank {
     Coming,
     Up,
     Timed,
@@ -70,14 +95,18 @@ enum Standing {
 }
 
 impl Standing {
+    /// Of a service that nothing is known of.
+    const NONE: Standing = Standing { place: Rank::Coming, health: Health::None, ready: false, by_hand: 0 };
+
     fn of(service: &Service) -> Standing {
-        match service.state() {
-            State::Waiting | State::Starting | State::RestartPending => Standing::Coming,
-            State::Running | State::Stopping => Standing::Up,
-            State::Scheduled => Standing::Timed,
-            State::Completed | State::Failed => Standing::Ended,
-            State::Stopped => Standing::Held,
-        }
+        let place = match service.state() {
+            State::Waiting | State::Starting | State::RestartPending => Rank::Coming,
+            State::Running | State::Stopping => Rank::Up,
+            State::Scheduled => Rank::Timed,
+            State::Completed | State::Failed => Rank::Ended,
+            State::Stopped => Rank::Held,
+        };
+        Standing { place, health: service.health, ready: service.is_ready(), by_hand: service.by_hand }
     }
 }
 
@@ -102,17 +131,23 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
-    // Only now may anything be opened: it could get the number of something that was not passed on.
-    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
+    let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
+    // Most services have none, which is not even asked then.
+    let passed = if voice::is_passed(&definition) { raw::inherited(ledger::NOTIFY) } else { None };
+    // Only now may anything be opened: it could get the number of something that was not passed on.
+    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     let (service, inherited, seq) = match ledger.read(index) {
         Some(record) => {
-            let (service, event) = recover(record, index);
+            // What its predecessor recorded and did not come to tell.
+            let told = commands::status(&record.service, &definition, record.seq);
+            journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
+            let (service, event) = takeover::recover(record, index);
             (service, event, record.seq)
         }
         None => (Service::new(want, clock::now(), &definition.policy), None, 0),
@@ -128,10 +163,15 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         control,
         signals,
         watch: Watch::new(services),
+        journal,
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
-        standing: Standing::Coming,
+        voice: Voice::over(passed, &definition),
+        jobs: Jobs::default(),
+        waiting: Waiting::default(),
+        main: None,
+        standing: Standing::NONE,
         init: nix::unistd::getppid(),
         alone: false,
         asked: Vec::new(),
@@ -140,46 +180,15 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     })
 }
 
-/// A predecessor died. What it left running can't be waited for by this process, so all of it is ended
-/// and the policy decides, as if the service had been killed.
-fn recover(record: Record, index: usize) -> (Service, Option<Event>) {
-    // An orphan is zei-init's child now; a pid that is not has become somebody else's.
-    let init = nix::unistd::getppid().as_raw().unsigned_abs();
-    let left = service::left_behind(&record.service, record.child)
-        .filter(|left| process::parent(left.pid) == Some(init))
-        .filter(|left| left.start == 0 || process::start_time(left.pid) == Some(left.start));
-    let deadline = clock::now().plus(Span::seconds(10));
-    let main = left.is_none_or(|left| end(left.pid, deadline));
-    // What ends leaves its own children to zei-init, so they are looked for until there are none.
-    let mut gone = main;
-    while gone && let Some(pid) = process::orphan_with_mark(init, index) {
-        gone = end(pid, deadline);
-    }
-    service::take_over(record.service, left, gone, clock::now())
-}
-
-/// Kills a process that is not this one's child. Whether it is gone by then.
-fn end(pid: u32, deadline: Time) -> bool {
-    let descriptor = match raw::pidfd_open(pid) {
-        Ok(descriptor) => descriptor,
-        Err(Errno::ESRCH) => return true,
-        Err(_) => {
-            // No descriptor to wait with (ENOSYS in an old sandbox): it is killed, but nothing may start beside it.
-            let _may_be_gone = process::signal_child(pid, signal::KILL);
-            return false;
-        }
-    };
-    let _it_is_gone = raw::pidfd_send(descriptor.as_fd(), signal::KILL);
-    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-    poll(&mut gone, to_timeout(deadline.since(clock::now()))) != Ok(0)
-}
-
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
         // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
         self.take_order();
-        let first = self.inherited.take().or_else(|| self.start_if_free());
-        match first.filter(|_| !self.leaving) {
+        let inherited = self.inherited.take();
+        if inherited.is_none() && self.seq > 0 {
+            self.note();
+        }
+        match inherited.or_else(|| self.start_if_free()).filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),
             None => {
@@ -198,41 +207,13 @@ impl Supervisor<'_> {
                 run = Some(self.service.run);
                 raw::release_stack();
             }
-            let (signalled, written) = self.wait();
-            if signalled {
-                self.take_signals();
-            }
-            if written {
-                self.take_lines();
-            }
-            if self.service.deadline().is_some_and(|deadline| clock::now() >= deadline) {
-                self.feed(Event::Timer);
-            }
+            self.wait_for_slot();
+            let woken = self.wait();
+            self.take_all(woken);
         }
         self.commands.leave(self.place.as_ref());
         self.ring();
         exit::OK
-    }
-
-    /// Sleeps until there is something to do: signals, control lines, a dependency's ring, the deadline.
-    fn wait(&self) -> (bool, bool) {
-        let timeout = match self.service.deadline() {
-            None => PollTimeout::NONE,
-            Some(deadline) => to_timeout(deadline.since(clock::now())),
-        };
-        let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
-        let control = self.control.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
-        let control = PollFd::new(control, PollFlags::POLLIN);
-        let ready = |polled: &[PollFd<'_>], index: usize| polled.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
-        if self.watch.is_idle() {
-            let mut polled = [signals, control];
-            let _interrupted = poll(&mut polled, timeout);
-            (ready(&polled, 0), ready(&polled, 1))
-        } else {
-            let mut polled: Vec<PollFd<'_>> = [signals, control].into_iter().chain(self.watch.descriptors()).collect();
-            let _interrupted = poll(&mut polled, timeout);
-            (ready(&polled, 0), ready(&polled, 1))
-        }
     }
 
     fn take_signals(&mut self) {
@@ -260,28 +241,6 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Every death is seen, recorded, then reaped: killed in between, the zombie is zei-init's.
-    fn reap(&mut self) {
-        let mut strays = false;
-        loop {
-            match process::look() {
-                Children::Ended(pid, exit) if self.service.process.is_some_and(|main| main.pid == pid) => {
-                    self.record_with(Service { process: None, ending: Some(Ending::Exited(exit)), ..self.service });
-                    process::reap(pid);
-                    let alone = process::look() == Children::None;
-                    self.feed(Event::Exited { exit, alone, oom: false });
-                }
-                Children::Ended(pid, _) => {
-                    process::reap(pid);
-                    strays = true;
-                }
-                Children::Alive if strays => return self.feed(Event::Reaped),
-                Children::None if strays => return self.feed(Event::Empty),
-                Children::Alive | Children::None => return,
-            }
-        }
-    }
-
     /// Takes an event through `step` until nothing more follows from it.
     fn feed(&mut self, event: Event) {
         // What comes after that is for nobody.
@@ -292,15 +251,20 @@ impl Supervisor<'_> {
         let mut next = Some(event);
         while let Some(event) = next {
             let (service, action) = service::step(self.service, event, clock::now(), &self.definition.policy);
-            if service != self.service {
+            let changed = service != self.service;
+            if changed {
                 self.service = service;
                 self.record();
             }
             next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
+            // Not before it is acted upon; the last one is told below.
+            if changed && next.is_some() {
+                self.note();
+            }
         }
-        if self.service != before {
+        if is_seen(&self.service, &before) || self.journal.has_news() {
             self.publish();
-            self.tell(before.phase);
+            self.tell(&before);
         }
         self.settle();
     }
@@ -315,41 +279,19 @@ impl Supervisor<'_> {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Spawn => {
-                (self.alone, self.asked) = (false, Vec::new());
+                (self.alone, self.asked, self.main) = (false, Vec::new(), None);
+                self.voice.forget();
+                self.jobs.forget();
                 return Some(self.launch());
             }
+            Action::Begin(kind) => return Some(self.begin_job(kind)),
+            Action::KillJob => self.kill_jobs(),
             Action::Ask { signal, group } => self.ask(signal, group),
-            Action::AskRest => self.asked = process::ask_descendants(&self.asked),
-            Action::Begin(_) => {
-                let errno = Errno::ENOSYS as i32;
-                return Some(Event::JobNotBegan(service::Failure { stage: service::SpawnStage::Execute, errno }));
-            }
-            Action::KillJob => {}
+            Action::AskRest => self.ask_rest(),
             Action::Kill => self.kill(),
             Action::Leave => self.leaving = true,
         }
         None
-    }
-
-    fn ask(&self, signal: u8, group: bool) {
-        let Some(main) = self.service.process else { return };
-        for signal in [signal, signal::CONT] {
-            let sent =
-                if group { process::signal_group(main.pid, signal) } else { process::signal_child(main.pid, signal) };
-            if let Err(errno) = sent {
-                self.say(format_args!("cannot send {} to {}: {}", signal::Name(signal), main.pid, errno.desc()));
-            }
-        }
-    }
-
-    fn kill(&mut self) {
-        let count = process::kill_children();
-        // Once for each stop, and not where the configuration wants a kill.
-        let late = self.definition.policy.stop_signal != signal::KILL && self.said != Some(self.service.since);
-        if late && count > 0 {
-            self.said = Some(self.service.since);
-            self.say(format_args!("did not end in time; killed {count} of its processes"));
-        }
     }
 
     fn look_at_dependencies(&mut self) {
@@ -382,9 +324,26 @@ impl Supervisor<'_> {
         }
     }
 
+    fn status(&self) -> Status {
+        let mut status = commands::status(&self.service, &self.definition, self.seq);
+        if self.service.process.is_some() {
+            status.text = self.voice.status();
+        }
+        if self.service.phase == Phase::Running && self.service.health == Health::Unhealthy {
+            status.reason = text::format(format_args!("unhealthy:{}", self.jobs.words()));
+        }
+        status
+    }
+
+    /// Tells the journal, in which no state is left out, however short it is.
+    #[inline(never)]
+    fn note(&mut self) {
+        self.journal.note(Entry::of(&self.status(), clock::now().0, clock::wall()));
+    }
+
     /// Tells whoever may be interested: the status file, those who wait on it, zei-init.
     fn publish(&mut self) {
-        let status = commands::status(&self.service, &self.definition, self.seq);
+        let status = self.status();
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
         }
@@ -397,22 +356,45 @@ impl Supervisor<'_> {
             }
         }
         self.ring();
+        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
+        self.journal.ring(self.watch.directory());
     }
 
     /// Says on standard error what nobody asked for.
-    fn tell(&self, before: Phase) {
-        let well = self.service.ending.is_none_or(Ending::is_success);
+    fn tell(&self, before: &Service) {
+        let (service, policy) = (&self.service, &self.definition.policy);
+        // A health that is gone is told by what has become of the service.
+        match (before.health, service.health) {
+            (Health::Starting | Health::Healthy, Health::Unhealthy) => {
+                self.say(format_args!("unhealthy ({})", self.jobs.words()));
+            }
+            (Health::Unhealthy, Health::Healthy) => self.say(format_args!("healthy again")),
+            _ => {}
+        }
+        match service.fault {
+            fault if fault == before.fault || !matches!(service.phase, Phase::Stopping { .. }) => {}
+            Some(Fault::NotReady) if service.process.is_some() => {
+                let limit = policy.ready_timeout.unwrap_or_default();
+                match self.jobs.words() {
+                    "" => self.say(format_args!("not ready within {limit}")),
+                    words => self.say(format_args!("not ready within {limit} ({words})")),
+                }
+            }
+            Some(Fault::Watchdog) if before.watchdog_at <= service.since => {
+                self.say(format_args!("no sign of life within {}", service.watchdog));
+            }
+            Some(Fault::Watchdog) => self.say(format_args!("says that it does not work any more")),
+            _ => {}
+        }
         // The command's own code says it all.
-        if self.definition.name == crate::name::ServiceName::CMD
-            && matches!(self.service.ending, Some(Ending::Exited(_)))
-        {
+        if self.definition.name == crate::name::ServiceName::CMD && matches!(service.ending, Some(Ending::Exited(_))) {
             return;
         }
-        match self.service.phase {
-            phase if phase == before => {}
+        match service.phase {
+            phase if phase == before.phase => {}
             Phase::Failed(_) => self.say(format_args!("failed ({})", self.reason())),
-            Phase::RestartPending { at } if !well => {
-                self.say(format_args!("ended ({}); starting again in {}", self.reason(), at.since(self.service.since)));
+            Phase::RestartPending { at } if service.fault.is_some() || !service.ended_well() => {
+                self.say(format_args!("ended ({}); starting again in {}", self.reason(), at.since(service.since)));
             }
             _ => {}
         }
@@ -431,6 +413,20 @@ impl Supervisor<'_> {
     fn reason(&self) -> Text<128> {
         commands::reason(&self.service, &self.definition)
     }
+}
+
+/// Whether a change is one for others to see, and not only of when what is to be done.
+fn is_seen(service: &Service, before: &Service) -> bool {
+    let visible = |service: &Service| Service {
+        beside: Beside::Nothing,
+        watchdog_at: Time::NEVER,
+        probe_at: Time::NEVER,
+        failures: 0,
+        reload_due: false,
+        post_due: false,
+        ..*service
+    };
+    visible(service) != visible(before)
 }
 
 /// Exact, as times are whole milliseconds; what is longer than poll(2) can take is waited for in pieces.

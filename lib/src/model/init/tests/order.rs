@@ -15,7 +15,7 @@ fn a_second_term_says_who_is_waited_for_and_a_third_kills() {
     change(&mut tree, &[(0, running()), (1, running())]);
     let order = Shutdown { deadline: NOW.plus(BUDGET), signal: Some(signal::TERM) };
     assert_eq!(tree.step(TERM, NOW), [Effect::Order(order), Effect::Dismiss(1)]);
-    assert_eq!(tree.step(TERM, at(2)), [Effect::Waiting(vec![1], Span::seconds(2))]);
+    assert_eq!(tree.step(TERM, at(2)), [Effect::Waiting(vec![1, 0], Span::seconds(2))]);
     assert_eq!(tree.step(TERM, at(3)), [Effect::KillAll]);
     assert_eq!(tree.step(TERM, at(3)), []);
     assert_eq!(end(&mut tree), 0);
@@ -47,12 +47,12 @@ fn from_the_fifth_second_on_it_says_every_second_whom_it_waits_for_and_kills_aft
     assert_eq!(tree.step(Event::SupervisorEnded { index: 2, clean: true }, at(1)), []);
     for second in 5..32 {
         assert_eq!(tree.deadline(), Some(at(second)));
-        assert_eq!(tree.step(Event::Timer, at(second)), [Effect::Waiting(vec![1], Span::seconds(second))]);
+        assert_eq!(tree.step(Event::Timer, at(second)), [Effect::Waiting(vec![1, 0], Span::seconds(second))]);
     }
-    assert_eq!(tree.step(Event::Timer, at(32)), [Effect::Overdue(vec![1]), Effect::KillAll]);
+    assert_eq!(tree.step(Event::Timer, at(32)), [Effect::Overdue(vec![1, 0]), Effect::KillAll]);
     // What can't even be killed is not waited for, either.
     assert_eq!(tree.deadline(), Some(at(37)));
-    assert_eq!(tree.step(Event::Timer, at(37)), [Effect::End(0)]);
+    assert_eq!(tree.step(Event::Timer, at(37)), [Effect::End(Verdict::asked(NOW))]);
     assert_eq!(tree.deadline(), None);
 }
 
@@ -62,15 +62,41 @@ fn it_ends_as_soon_as_the_last_supervisor_has_left_and_nothing_is_there() {
     tree.step(TERM, NOW);
     assert_eq!(tree.step(Event::SupervisorEnded { index: 1, clean: true }, NOW), []);
     assert_eq!(tree.step(Event::SupervisorEnded { index: 0, clean: true }, NOW), [Effect::KillAll]);
-    assert_eq!(tree.step(Event::Empty, NOW), [Effect::End(0)]);
+    assert_eq!(tree.step(Event::Empty, NOW), [Effect::End(Verdict::asked(NOW))]);
     assert_eq!(tree.step(Event::Empty, NOW), []);
 }
 
 #[test]
 fn a_term_before_any_supervisor_was_started_ends_at_once() {
-    let mut tree = Tree::new(vec![node(&[]), node(&[0])], None, SignalMap::default(), BUDGET);
+    let mut tree = Tree::new(vec![node(&[]), node(&[0])], None, SignalMap::default(), ExitRule::default(), BUDGET);
     assert_eq!(tree.step(TERM, NOW).last(), Some(&Effect::KillAll));
     assert_eq!(end(&mut tree), 0);
+}
+
+#[test]
+fn whoever_is_not_told_yet_waits_for_its_dependents() {
+    let mut tree = tree_of(&[&[], &[0], &[0], &[1]]);
+    tree.step(TERM, NOW);
+    let held = |tree: &Tree| -> Vec<Vec<usize>> { (0..5).map(|index| tree.held_by(index).collect()).collect() };
+    assert_eq!(held(&tree), [vec![1, 2], vec![3], vec![], vec![], vec![]]);
+    assert_eq!(tree.step(TERM, at(1)), [Effect::Waiting(vec![2, 3, 0, 1], Span::seconds(1))]);
+    tree.step(Event::SupervisorEnded { index: 3, clean: true }, NOW);
+    assert_eq!(held(&tree), [vec![1, 2], vec![], vec![], vec![], vec![]]);
+    tree.step(Event::SupervisorEnded { index: 1, clean: true }, NOW);
+    assert_eq!(held(&tree), [vec![2], vec![], vec![], vec![], vec![]]);
+}
+
+#[test]
+fn after_a_second_term_it_is_said_again_a_second_later_but_not_before_the_fifth() {
+    let second_term = |second: u64| {
+        let mut tree = tree_of(&[&[]]);
+        tree.step(TERM, NOW);
+        tree.step(TERM, at(second));
+        tree.deadline()
+    };
+    for (second, again) in [(1, 5), (4, 5), (5, 6), (7, 8)] {
+        assert_eq!(second_term(second), Some(at(again)), "a second TERM after {second} s");
+    }
 }
 
 /// A graph without cycles: `parts[i]` says, bit by bit, which of the nodes before it `i` needs.

@@ -84,6 +84,6 @@ fn nobody_is_replaced_once_what_is_left_is_killed() {
     assert_eq!(dies(&mut tree, 1, NOW), [Effect::KillAll]);
     assert_eq!(tree.step(Event::Reaped, NOW), [Effect::KillAll]);
     assert_eq!(tree.step(Event::Timer, at(1)), []);
-    assert_eq!(tree.step(Event::Timer, at(5)), [Effect::End(0)]);
+    assert_eq!(tree.step(Event::Timer, at(5)), [Effect::End(Verdict::asked(NOW))]);
     assert_eq!(tree.step(Event::Timer, at(60)), []);
 }

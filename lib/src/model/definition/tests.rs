@@ -1,0 +1,164 @@
+//! Definitions are read back as they were given, whatever they say.
+
+use super::*;
+use crate::model::spec::{
+    Backoff, Dependency, HealthPolicy, HookPolicy, Identity, OnEnd, OnUnhealthy, Origin, Ready, Restart, StopScope,
+    Timer,
+};
+use crate::model::time::Span;
+use proptest::prelude::*;
+
+fn strings(texts: &[&str]) -> Vec<CString> {
+    texts.iter().map(|text| CString::new(*text).unwrap()).collect()
+}
+
+fn job(program: Program, arguments: &[&str]) -> Job {
+    Job { program, arguments: strings(arguments) }
+}
+
+fn spec(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: ServiceName::parse(name).unwrap(),
+        origin: Origin::default(),
+        command: strings(&["sh", "-c", "", "a=b\nc"]),
+        identity: Some(Identity { uid: 33, gid: 34, groups: vec![34, 4] }),
+        environment: strings(&["A=1", "B=x=y", "A=2"]),
+        clear_environment: false,
+        working_dir: Some(c"/srv".into()),
+        stdin: Input::Open,
+        stdout: Output::Path(c"/var/log/x".into()),
+        stderr: Output::Join,
+        json_logs: false,
+        umask: Some(0o27),
+        policy: Policy {
+            restart: Restart::OnFailure,
+            timer: Some(Timer::Interval(Span(5))),
+            stop_scope: StopScope::Group,
+            ..Policy::default()
+        },
+        ready: Some(ReadyTest::Job(job(Program::Probe, &["zei-probe", "tcp", ""]))),
+        health: Some(job(Program::Own, &["curl", "-f"])),
+        pre_start: Some(job(Program::Own, &["true"])),
+        post_stop: None,
+        reload: Reload::Signal(10),
+        schedule: Some("*/5 * * * *".into()),
+        dependencies: vec![Dependency { service: 0, condition: Condition::Completed, restart: false }],
+        forward_signals: crate::signal::Set::EMPTY,
+        on_exit: OnEnd::None,
+        on_failure: OnEnd::None,
+        autostart: true,
+    }
+}
+
+#[test]
+fn a_definition_is_read_back_as_it_was_given() {
+    let services = [spec("first"), spec("second")];
+    let bytes = encode(&services, &strings(&["A=0", "HOME=/", "EMPTY="]), Some((7, 8)));
+    let read = Definitions(&bytes).service(1).unwrap();
+    assert_eq!(read.name.as_str(), "second");
+    assert_eq!(read.policy, services[1].policy);
+    assert_eq!(
+        read.arguments().collect::<Vec<_>>(),
+        services[1].command.iter().map(|c| c.as_c_str()).collect::<Vec<_>>()
+    );
+    assert_eq!((read.ids, read.nofile()), (Some((33, 34)), Some((7, 8))));
+    assert_eq!(read.groups().collect::<Vec<_>>(), [34, 4]);
+    assert_eq!((read.umask, read.working_dir, read.stdin), (Some(0o27), Some(c"/srv"), Input::Open));
+    assert_eq!((read.stdout, read.stderr), (Target::Path(c"/var/log/x"), Target::Join));
+    let name = ServiceName::parse("first").unwrap();
+    assert_eq!(read.needs().collect::<Vec<_>>(), [Needs { index: 0, name, condition: Condition::Completed }]);
+    assert!(Definitions(&bytes).service(2).is_none());
+}
+
+#[test]
+fn jobs_are_read_back_with_their_programs() {
+    let services = [spec("first")];
+    let bytes = encode(&services, &strings(&[]), None);
+    let read = Definitions(&bytes).service(0).unwrap();
+    let arguments = |kind| read.job(kind).map(|(program, words)| (program, words.collect::<Vec<_>>()));
+    assert_eq!(arguments(Kind::Ready), Some((Program::Probe, vec![c"zei-probe", c"tcp", c""])));
+    assert_eq!(arguments(Kind::Health), Some((Program::Own, vec![c"curl", c"-f"])));
+    assert_eq!(arguments(Kind::PreStart), Some((Program::Own, vec![c"true"])));
+    assert_eq!((arguments(Kind::PostStop), arguments(Kind::Reload), arguments(Kind::Plan)), (None, None, None));
+    assert_eq!((read.ready, read.reload_signal()), (ReadyBy::Job, Some(10)));
+    assert_eq!(read.schedule(), Some(c"*/5 * * * *"));
+    for (test, by) in [
+        (None, ReadyBy::Running),
+        (Some(ReadyTest::NotifySystemd), ReadyBy::Systemd),
+        (Some(ReadyTest::NotifyFd(17)), ReadyBy::Fd(17)),
+        (Some(ReadyTest::Log("x".into())), ReadyBy::Log),
+    ] {
+        let bytes = encode(&[ServiceSpec { ready: test, ..spec("first") }], &strings(&[]), None);
+        assert_eq!(Definitions(&bytes).service(0).unwrap().ready, by);
+    }
+}
+
+fn any_hook() -> impl Strategy<Value = Option<HookPolicy>> {
+    proptest::option::of(proptest::option::of(any::<u64>().prop_map(Span)))
+        .prop_map(|hook| hook.map(|timeout| HookPolicy { timeout }))
+}
+
+prop_compose! {
+    fn any_policy()(
+        restart in proptest::sample::select(vec![Restart::Never, Restart::OnFailure, Restart::Always]),
+        stop_scope in proptest::sample::select(vec![StopScope::Tree, StopScope::Process, StopScope::Group]),
+        backoff in proptest::option::of((any::<u32>(), any::<u64>(), any::<u32>())),
+        timer in proptest::option::of(prop_oneof![
+            any::<u64>().prop_map(|span| Timer::Interval(Span(span))),
+            any::<bool>().prop_map(|catch_up| Timer::Schedule { catch_up })
+        ]),
+        ready in proptest::option::of(prop_oneof![
+            Just(Ready::Told),
+            (any::<u64>(), any::<u64>())
+                .prop_map(|(interval, timeout)| Ready::Asked { interval: Span(interval), timeout: Span(timeout) })
+        ]),
+        health in proptest::option::of((any::<[u64; 4]>(), any::<u32>(), proptest::sample::select(vec![
+            OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Shutdown
+        ]))),
+        hooks in (any_hook(), any_hook(), any_hook()),
+        spans in any::<[u64; 3]>(),
+        maybe in proptest::array::uniform3(proptest::option::of(any::<u64>().prop_map(Span))),
+        max_restarts: u32, oneshot: bool, stop_signal in 1u8..=64,
+    ) -> Policy {
+        Policy {
+            restart, stop_scope, timer, ready, max_restarts, oneshot, stop_signal,
+            backoff: backoff.map(|(factor, max, jitter)| Backoff { factor, max: Span(max), jitter }),
+            health: health.map(|(spans, retries, on_unhealthy)| HealthPolicy {
+                interval: Span(spans[0]), timeout: Span(spans[1]), start_period: Span(spans[2]),
+                start_interval: Span(spans[3]), retries, on_unhealthy,
+            }),
+            pre_start: hooks.0, post_stop: hooks.1, reload: hooks.2,
+            reset_after: Span(spans[0]), restart_delay: Span(spans[1]), drain: Span(spans[2]),
+            ready_timeout: maybe[0], watchdog: maybe[1], stop_grace_period: maybe[2],
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_policy_is_read_back_as_it_was_given(policy in any_policy()) {
+        let bytes = encode(&[ServiceSpec { policy, ..spec("web") }], &strings(&[]), None);
+        prop_assert_eq!(Definitions(&bytes).service(0).unwrap().policy, policy);
+    }
+}
+
+#[test]
+fn a_later_variable_replaces_an_earlier_one_and_clear_environment_starts_from_nothing() {
+    let base = strings(&["A=0", "HOME=/", "EMPTY="]);
+    let bytes = encode(&[spec("web")], &base, None);
+    let read = Definitions(&bytes).service(0).unwrap();
+    assert_eq!(read.environment().collect::<Vec<_>>(), [c"HOME=/", c"EMPTY=", c"B=x=y", c"A=2"]);
+    let bytes = encode(&[ServiceSpec { clear_environment: true, ..spec("web") }], &base, None);
+    let read = Definitions(&bytes).service(0).unwrap();
+    assert_eq!(read.environment().collect::<Vec<_>>(), [c"B=x=y", c"A=2"]);
+}
+
+#[test]
+fn damaged_bytes_are_no_definition() {
+    let bytes = encode(&[spec("web")], &strings(&["A=0"]), None);
+    for length in 0..bytes.len() {
+        let _ = Definitions(&bytes[..length]).service(0).map(|read| read.environment().count());
+    }
+    assert!(Definitions(&[]).service(0).is_none());
+    assert!(Definitions(&[255; 64]).service(0).is_none());
+}

@@ -1,0 +1,50 @@
+//! What a supervisor finds that replaces a killed one.
+//!
+//! Owns: ending what the predecessor left running. Must never: let a service start beside it.
+
+use super::to_timeout;
+use crate::model::record::Record;
+use crate::model::service::{self, Event, Phase, Service};
+use crate::model::time::{Span, Time};
+use crate::signal;
+use crate::sys::{clock, process, raw};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::os::fd::AsFd;
+
+/// A predecessor died. What it left running can't be waited for by this process, so all of it is ended
+/// and the policy decides, as if the service had been killed.
+pub fn recover(record: Record, index: usize) -> (Service, Option<Event>) {
+    // An orphan is zei-init's child now; a pid that is not has become somebody else's.
+    let init = nix::unistd::getppid().as_raw().unsigned_abs();
+    let left = service::left_behind(&record.service, record.child)
+        .filter(|left| process::parent(left.pid) == Some(init))
+        .filter(|left| left.start == 0 || process::start_time(left.pid) == Some(left.start));
+    let deadline = clock::now().plus(Span::seconds(10));
+    let main = left.is_none_or(|left| end(left.pid, deadline));
+    // What ends leaves its own children to zei-init, so they are looked for until there are none.
+    let mut gone = main;
+    while gone && let Some(pid) = process::orphan_with_mark(init, index) {
+        gone = end(pid, deadline);
+    }
+    let (service, event) = service::take_over(record.service, left, gone, clock::now());
+    // The clock may have been set while nobody watched it.
+    let planned = matches!(service.phase, Phase::Planned { .. });
+    (service, event.or_else(|| planned.then(|| Event::ClockSet(clock::wall()))))
+}
+
+/// Kills a process that is not this one's child. Whether it is gone by then.
+fn end(pid: u32, deadline: Time) -> bool {
+    let descriptor = match raw::pidfd_open(pid) {
+        Ok(descriptor) => descriptor,
+        Err(Errno::ESRCH) => return true,
+        Err(_) => {
+            // No descriptor to wait with (ENOSYS in an old sandbox): it is killed, but nothing may start beside it.
+            let _may_be_gone = process::signal_child(pid, signal::KILL);
+            return false;
+        }
+    };
+    let _it_is_gone = raw::pidfd_send(descriptor.as_fd(), signal::KILL);
+    let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut gone, to_timeout(deadline.since(clock::now()))) != Ok(0)
+}

@@ -193,10 +193,8 @@ impl World<'_> {
             return;
         }
         // What it has left behind goes with it.
-        {
-            for left in self.below(index, crate::processes::Process::is_of_job) {
-                self.kill_process(index, left);
-            }
+        for left in self.below(index, crate::processes::Process::is_of_job) {
+            self.kill_process(index, left);
         }
         match (kind, exit) {
             (Kind::Plan, Exit::Code(0)) => {
@@ -209,7 +207,7 @@ impl World<'_> {
     }
 
     /// The main process, which is not its child, has ended, or what its predecessor could not kill.
-    pub fn take_alien(&mut self, index: usize, pid: Pid, exit: Exit) {
+    pub fn take_alien(&mut self, index: usize, pid: Pid) {
         let place = &mut self.places[index];
         let Some(own) = place.supervisor.as_mut().filter(|own| !own.leaving) else { return };
         if !own.begun {

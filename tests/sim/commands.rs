@@ -5,7 +5,7 @@ use crate::point::Point;
 use crate::processes::SUPERVISOR;
 use crate::reached::Fact;
 use crate::world::{Happening, Wait, World};
-use zei::model::service::{self, Event, Goal, Phase};
+use zei::model::service::{self, Event, Goal, Phase, Reason};
 
 const fn goal(verb: Verb) -> (Goal, Event) {
     match verb {
@@ -78,7 +78,8 @@ impl World<'_> {
         let plan = self.plan;
         for needs in &plan.services[index].needs {
             let Some((service, _)) = self.places[needs.on].record else { continue };
-            if matches!(service.phase, Phase::Stopped | Phase::Failed(_)) {
+            let failed = matches!(service.phase, Phase::Failed(reason) if reason != Reason::Stray);
+            if failed || !service.want {
                 let latency = self.latency(index, 5);
                 self.push(latency, Happening::Line(needs.on, Verb::Start));
                 self.started(index, needs.on, service.since);
@@ -86,22 +87,28 @@ impl World<'_> {
         }
     }
 
-    /// What a predecessor accepted and has not done is done now, before anything else.
+    /// What a predecessor accepted and has not done is done now, before anything starts: a later command may not be
+    /// lost because an earlier one has begun a run.
     pub fn finish_what_was_accepted(&mut self, index: usize) {
+        let Some(run) = self.own(index).map(|own| {
+            own.holds = true;
+            own.service.run
+        }) else {
+            return;
+        };
         for wait in std::mem::take(&mut self.places[index].waits) {
-            let Some(service) = self.service(index).copied() else {
-                self.places[index].waits.push(wait);
-                continue;
-            };
             if wait.goal == Goal::Reloaded {
                 // What it was for is gone.
                 continue;
             }
             self.places[index].waits.push(wait);
-            if service.run == wait.before {
+            if run == wait.before {
                 self.reached.fact(Fact::DoneAgain);
                 self.feed(index, wait.event);
             }
+        }
+        if let Some(own) = self.own(index) {
+            own.holds = false;
         }
     }
 

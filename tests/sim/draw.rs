@@ -120,6 +120,10 @@ fn service(random: &mut Random, index: usize, command: bool, theme: Theme) -> Pl
         policy.restart_delay = policy.restart_delay.max(Span(5));
         policy.timer = policy.timer.map(|timer| if timer == Timer::Interval(Span(0)) { Timer::Interval(Span(5)) } else { timer });
     }
+    if policy.restart_delay == Span(0) && policy.max_restarts == 0 {
+        policy.max_restarts = 4;
+        policy.reset_after = policy.reset_after.max(Span(500));
+    }
     let on_end = |random: &mut Random| if random.one_in(15) { OnEnd::Shutdown } else { OnEnd::None };
     Planned {
         id: index as u64,
@@ -136,7 +140,7 @@ fn service(random: &mut Random, index: usize, command: bool, theme: Theme) -> Pl
 
 fn policy(random: &mut Random, command: bool, oneshot: bool, theme: Theme) -> Policy {
     let timer = match random.below(6) {
-        0 if oneshot && !theme.plain => Some(Timer::Interval(Span(random.pick(&[0, 20, 1500])))),
+        0 if oneshot && !theme.plain => Some(Timer::Interval(Span(random.pick(&[0, 20, 500, 1500])))),
         1 | 2 if oneshot && theme.clock => Some(Timer::Schedule { catch_up: random.one_in(2) }),
         _ => None,
     };

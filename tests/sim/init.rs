@@ -11,7 +11,7 @@ use crate::world::{Happening, World};
 use zei::model::init::{Effect, Event as TreeEvent, Node, Tree};
 use zei::model::order;
 use zei::model::service::{Phase, Service};
-use zei::model::spec::{OnUnhealthy, SignalMap, SignalUse};
+use zei::model::spec::{Condition, OnUnhealthy, SignalMap, SignalUse};
 
 /// How many reports fit into the pipe where it is short, and how many are read at once.
 const SHORT: usize = 3;
@@ -25,6 +25,7 @@ pub fn nodes(plan: &Plan) -> Vec<Node> {
     let wanted = order::closure(&graph, &roots);
     let node = |((service, dependencies), wanted): ((&crate::plan::Planned, &Vec<usize>), bool)| Node {
         dependencies: dependencies.clone(),
+        healthy: service.needs.iter().filter(|needs| needs.condition == Condition::Healthy).map(|needs| needs.on).collect(),
         follows: service.needs.iter().filter(|needs| needs.restart).map(|needs| needs.on).collect(),
         on_unhealthy: service.policy.health.map_or(OnUnhealthy::None, |health| health.on_unhealthy),
         on_exit: service.on_exit,

@@ -202,10 +202,9 @@ impl Plan {
             if service.on_exit != OnEnd::None || service.on_failure != OnEnd::None {
                 let _ = writeln!(text, "  on_exit {:?}, on_failure {:?}", service.on_exit, service.on_failure);
             }
-            let (usual, own) = (format!("{:#?}", Policy::default()), format!("{:#?}", service.policy));
-            let usual: Vec<&str> = usual.lines().collect();
-            let special: Vec<&str> = own.lines().filter(|line| !usual.contains(line)).map(str::trim).collect();
-            let _ = writeln!(text, "  policy {}", special.join(" "));
+            let (usual, own) = (fields(&Policy::default()), fields(&service.policy));
+            let special: Vec<String> = own.into_iter().filter(|field| !usual.contains(field)).collect();
+            let _ = writeln!(text, "  policy {}", special.join(", "));
             if service.policy.timer.is_some() {
                 let _ = writeln!(text, "  period {}", service.period);
             }
@@ -221,4 +220,18 @@ impl Plan {
         }
         text
     }
+}
+
+/// The fields of a policy, each as it prints.
+fn fields(policy: &Policy) -> Vec<String> {
+    let (mut fields, mut depth) = (Vec::new(), 0);
+    for line in format!("{policy:#?}").lines().map(str::trim) {
+        match fields.last_mut() {
+            Some(field) if depth > 1 => *field = format!("{field}{line}"),
+            _ => fields.push(line.trim_end_matches(',').to_owned()),
+        }
+        depth += line.matches(['(', '{']).count();
+        depth -= line.matches([')', '}']).count();
+    }
+    fields
 }

@@ -215,13 +215,13 @@ impl World<'_> {
                 self.remove(index, pid);
                 self.push(1, Happening::Orphans);
                 // Whoever could not kill it in time has an eye on it.
-                self.push(1, Happening::Held(index, generation, pid, exit));
+                self.push(1, Happening::Held(index, generation, pid));
             }
             _ => {
                 // Its parent takes its end at once; the supervisor may hold it as the main process all the same.
                 self.remove(index, pid);
                 let latency = self.latency(index, 3);
-                self.push(latency, Happening::Held(index, generation, pid, exit));
+                self.push(latency, Happening::Held(index, generation, pid));
             }
         }
     }

@@ -37,6 +37,8 @@ pub struct Supervisor {
     pub after: u64,
     /// What its predecessor left running.
     left: Option<service::Process>,
+    /// Nothing starts while it does what was accepted.
+    pub holds: bool,
     /// It waits for the end of that.
     pub recovers: bool,
     /// Something of that could not be killed in time.
@@ -58,6 +60,7 @@ impl Supervisor {
             clock: 0,
             after: 0,
             left: None,
+            holds: false,
             recovers: false,
             waits_for_strays: false,
         }
@@ -112,15 +115,9 @@ impl World<'_> {
             own.left = left;
         }
         let is_stuck = |process: &Process| process.stuck;
-        match left.filter(|left| place.processes.iter().any(|process| process.pid == left.pid && process.stuck)) {
-            // It is waited for, so nobody else is killed yet.
-            Some(left) => self.kill_process(index, left.pid),
-            None => {
-                place.processes.retain(is_stuck);
-                for pid in place.processes.iter().map(|process| process.pid).collect::<Vec<_>>() {
-                    self.kill_process(index, pid);
-                }
-            }
+        place.processes.retain(is_stuck);
+        for pid in place.processes.iter().map(|process| process.pid).collect::<Vec<_>>() {
+            self.kill_process(index, pid);
         }
         if self.places[index].processes.iter().any(is_stuck) {
             if let Some(own) = &mut self.places[index].supervisor {
@@ -235,7 +232,7 @@ impl World<'_> {
     fn start_if_free(&mut self, index: usize) -> Option<Event> {
         let free = self.plan.services[index].needs.is_empty();
         let own = self.own(index)?;
-        (own.service.phase == Phase::Waiting && (own.alone || free)).then_some(Event::DependenciesMet)
+        (own.service.phase == Phase::Waiting && (own.alone || free) && !own.holds).then_some(Event::DependenciesMet)
     }
 
     fn record(&mut self, index: usize, service: Service) {

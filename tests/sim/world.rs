@@ -18,7 +18,7 @@ use zei::model::time::{Span, Time};
 use zei::signal;
 
 /// Where so many events lead to no end, none will.
-const TOO_MANY: u64 = 30_000;
+const TOO_MANY: u64 = 500_000;
 
 /// The wall clock at the beginning.
 const WALL: u64 = 1_700_000_000_000;
@@ -49,7 +49,7 @@ pub enum Happening {
     /// A supervisor gets a CHLD.
     Chld(usize, u32),
     /// The main process, which is not its child, has ended.
-    Held(usize, u32, Pid, Exit),
+    Held(usize, u32, Pid),
     /// A service says something in this run.
     Said(usize, u32, Said),
     /// Its supervisor reads that.
@@ -298,9 +298,7 @@ impl<'a> World<'a> {
                 self.judge_quiet(index);
             }
             Happening::Chld(index, generation) if self.is_same(index, generation) => self.take_ends(index),
-            Happening::Held(index, generation, pid, exit) if self.is_same(index, generation) => {
-                self.take_alien(index, pid, exit);
-            }
+            Happening::Held(index, generation, pid) if self.is_same(index, generation) => self.take_alien(index, pid),
             Happening::Alarm(index, generation, stamp) if self.is_same(index, generation) => self.ring(index, stamp),
             Happening::ClockSet(index, generation) if self.is_same(index, generation) => {
                 self.feed(index, Event::ClockSet(self.wall()));

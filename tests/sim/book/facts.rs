@@ -285,6 +285,10 @@ impl Sheet {
             Next::Run if self.run.is_ending() => {
                 self.run.after = After::Leave;
                 self.run.kill_by = self.run.kill_by.min(shutdown.deadline.max(now));
+                // What is still to be asked has its grace by the terms of the shutdown.
+                let before = std::mem::replace(&mut self.run.over_by, Time::NEVER);
+                self.bound(policy.drain, now, policy);
+                self.run.over_by = self.run.over_by.max(before);
                 if let Some(stop) = self.run.stop.as_mut().filter(|stop| stop.asked.is_none()) {
                     stop.due = stop.due.min(shutdown.deadline.max(now));
                     stop.signal = shutdown.signal.unwrap_or(policy.stop_signal);
@@ -315,6 +319,7 @@ impl Sheet {
 
     fn job_not_begun(&mut self, scarce: bool, now: Time, policy: &Policy) {
         let Some(job) = self.job.take() else { return };
+        self.idle_since = now;
         match job.kind {
             Kind::PreStart if scarce => self.run.refused = Some(Refused::Scarce),
             Kind::PreStart => (self.run.pre, self.run.fault) = (Hook::Badly, true),
@@ -326,6 +331,7 @@ impl Sheet {
 
     fn job_ended(&mut self, exit: Exit, now: Time, policy: &Policy, left: bool) {
         let Some(job) = self.job.take() else { return };
+        self.idle_since = now;
         let well = exit.is_success();
         match job.kind {
             Kind::PreStart if self.run.stop.is_some() => {}

@@ -56,7 +56,7 @@ impl Sheet {
 
     /// Something survived KILL.
     fn give_up(&mut self, now: Time, left: bool) -> Verdict {
-        let killed = self.run.killed.is_some_and(|killed| now >= killed.plus(KILL_GRACE).min(self.budget()));
+        let killed = self.run.killed.is_some_and(|killed| now >= killed.plus(KILL_GRACE));
         rule!(left && killed, "stray", "it was given up too early, or nothing of it is left: {:?}", self.run);
         self.rest(Next::Stray, now);
         (self.health, self.probe_at, self.job) = (Sick::Untested, Time::NEVER, None);
@@ -131,6 +131,10 @@ impl Sheet {
             rule!(claim == Phase::Failed(Reason::Stray), "left behind", "it goes on as {claim:?} beside what is left");
             self.rest(Next::Stray, self.since);
             return Ok(());
+        }
+        if self.next == Next::Run && matches!(claim, Phase::Starting { .. }) && self.run.spawned.is_none() {
+            // Its process was made, and nobody came to record that.
+            (self.run.spawned, self.run.main) = (Some(now), Some(0));
         }
         if self.next == Next::Run && is_rest(claim) {
             let nothing_yet = self.run.spawned.is_none() && self.run.stop.is_none();

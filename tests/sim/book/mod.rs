@@ -186,6 +186,8 @@ pub struct Sheet {
     pub failures: u32,
     /// When the next probe, of whatever kind, is due.
     pub probe_at: Time,
+    /// Since when no job runs.
+    pub idle_since: Time,
     /// When a reload was asked for that has not begun.
     pub reload_due: Option<Time>,
     /// When the last reload that went well had begun.
@@ -259,6 +261,7 @@ impl Sheet {
             health: Sick::Untested,
             failures: 0,
             probe_at: Time::NEVER,
+            idle_since: now,
             reload_due: None,
             reloaded: None,
             taken: 0,
@@ -276,7 +279,7 @@ impl Sheet {
 
     /// Nothing of it runs; this is what it is to do.
     fn rest(&mut self, next: Next, now: Time) {
-        self.leaves_plan = self.job.is_some_and(|job| job.kind == Kind::Plan) && next != Next::Slots;
+        self.leaves_plan |= self.job.is_some_and(|job| job.kind == Kind::Plan) && next != Next::Slots;
         self.next = next;
         self.since = now;
         self.dependency_failed = None;

@@ -138,11 +138,12 @@ impl Sheet {
                 if main && run.is_up() {
                     rule!(run.ready.is_some() || !late(run.ready_by), "late", "it was not ready in time, and goes on");
                     rule!(!late(run.watch_by), "late", "its watchdog sleeps");
-                    rule!(self.job.is_some() || !late(self.probe_due()), "late", "no probe was begun");
-                    let reload = self.reload_due.is_some_and(late);
+                    rule!(self.job.is_some() || !late(self.probe_due().max(self.idle_since)), "late", "no probe was begun");
+                    let reload = self.reload_due.is_some_and(|due| late(due.max(self.idle_since)));
                     rule!(!reload || self.job.is_some(), "late", "no reload was begun");
                 }
-                let over = processes.is_empty() && run.is_over(policy);
+                // Of a main process that is another's child it may learn a little later.
+                let over = processes.is_empty() && run.is_over(policy) && !run.alien;
                 rule!(!over, "stays", "all of the run is over, and nothing follows: {run:?}");
                 rule!(!late(run.over_by) || run.interrupted, "late", "the stop is not over");
             }

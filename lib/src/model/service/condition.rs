@@ -4,6 +4,7 @@
 
 use super::{Phase, Reason, Service};
 use crate::model::spec::Condition;
+use crate::model::time::Time;
 use crate::protocol::status::{Health, State};
 
 /// What a record says about a condition.
@@ -58,7 +59,8 @@ pub fn judge(condition: Condition, service: Option<&Service>) -> Standing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Told {
     state: State,
-    reason: Option<Reason>,
+    /// One that has failed anew has failed at another time.
+    failed: Option<(Reason, Time)>,
     standings: [Standing; 3],
     by_hand: u32,
     unhealthy: bool,
@@ -73,8 +75,8 @@ impl Told {
                 State::Stopping => State::Running,
                 other => other,
             },
-            reason: match service.phase {
-                Phase::Failed(reason) => Some(reason),
+            failed: match service.phase {
+                Phase::Failed(reason) => Some((reason, service.since)),
                 _ => None,
             },
             standings: [Condition::Started, Condition::Healthy, Condition::Completed]
@@ -88,7 +90,7 @@ impl Told {
     pub fn is_news_after(&self, before: &Told) -> bool {
         let news = |(new, old): (&Standing, &Standing)| new != old && *new != Standing::NotYet;
         self.state != before.state
-            || self.reason != before.reason
+            || self.failed != before.failed
             || self.by_hand != before.by_hand
             || self.unhealthy != before.unhealthy
             || self.standings.iter().zip(&before.standings).any(news)

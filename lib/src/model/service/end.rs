@@ -4,8 +4,8 @@
 //! anything follow while something of the run is left.
 
 use super::{
-    Action, Beside, Ending, Failure, Fault, HOOK_TIMEOUT, KILL_GRACE, Kind, Phase, Reason, SCARCITY, Service, SpawnStage,
-    Stage, Then, beside,
+    Action, Beside, Ending, Failure, Fault, HOOK_TIMEOUT, Kind, Phase, Reason, SCARCITY, Service, SpawnStage,
+    Stage, Then, beside, command,
 };
 use crate::exit::Exit;
 use crate::model::backoff;
@@ -39,7 +39,7 @@ pub(super) fn exited(
             leave_nothing(service, now.plus(policy.grace()), Then::Decide, alone, now, policy)
         }
         Phase::Stopping { stage: Stage::Drain, then, .. } => {
-            leave_nothing(service, super::command::kill_at(service, now, policy), then, alone, now, policy)
+            leave_nothing(service, command::kill_at(service, now, policy), then, alone, now, policy)
         }
         Phase::Stopping { stage: Stage::Main, deadline, then } => {
             leave_nothing(service, deadline, then, alone, now, policy)
@@ -99,10 +99,7 @@ fn leave_nothing(
             service.enter(Phase::Stopping { stage: Stage::Rest, deadline, then }, now);
             Some(Action::AskRest)
         }
-        StopScope::Process | StopScope::Group => {
-            service.enter(Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then }, now);
-            Some(Action::Kill)
-        }
+        StopScope::Process | StopScope::Group => command::kill(service, then, now),
     }
 }
 

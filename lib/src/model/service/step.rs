@@ -5,7 +5,7 @@
 //! phase and event: a new event must be thought about in every phase.
 
 use super::{
-    Action, Beside, Ending, Event, Failure, Fault, KILL_GRACE, Kind, Notice, Phase, Process, Reason, Service,
+    Action, Beside, Ending, Event, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service,
     SpawnStage, Stage, Then, beside, command, end,
 };
 use crate::model::spec::{Policy, Ready};
@@ -283,10 +283,7 @@ fn stop_on(service: &mut Service, stage: Stage, then: Then, now: Time, policy: &
             let signal = command::stop_signal(service, policy);
             command::ask(service, then, signal, now, policy)
         }
-        Stage::Main | Stage::Rest | Stage::Post => {
-            service.enter(Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then }, now);
-            Some(Action::Kill)
-        }
+        Stage::Main | Stage::Rest | Stage::Post => command::kill(service, then, now),
         Stage::Kill => {
             service.enter(Phase::Failed(Reason::Stray), now);
             (then == Then::Leave).then_some(Action::Leave)

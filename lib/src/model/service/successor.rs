@@ -34,29 +34,27 @@ pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time)
         return (Service { phase: Phase::Failed(Reason::Stray), process: left, since: now, ..service }, None);
     }
     let killed = Event::Exited { exit: Exit::Signal(signal::KILL), alone: true, oom: false };
-    match (service.phase, left, service.ending.filter(|_| end_was_seen)) {
+    // How it ended is known where that was recorded, and the record names no main process any more.
+    let ended = match service.ending {
+        Some(Ending::Exited(exit)) if end_was_seen => Event::Exited { exit, alone: true, oom: false },
+        _ => killed,
+    };
+    match (service.phase, left) {
         // It was killed before there was a process, or only the one of its hook.
-        (Phase::Spawning, None, _) | (Phase::Preparing, _, _) => {
+        (Phase::Spawning, None) | (Phase::Preparing, _) => {
             (Service { phase: Phase::Waiting, since: now, ..service }, None)
         }
-        (Phase::Spawning, Some(_), _) => {
+        (Phase::Spawning, Some(_)) => {
             (Service { phase: Phase::Starting { deadline: Time::NEVER }, ..service }, Some(killed))
         }
-        // It had seen the end, and recorded how, but not what follows.
-        (
-            Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. },
-            None,
-            Some(Ending::Exited(exit)),
-        ) => (service, Some(Event::Exited { exit, alone: true, oom: false })),
-        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }, _, _)
-        | (Phase::Stopping { .. } | Phase::Failed(Reason::Stray), Some(_), _) => (service, Some(killed)),
+        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }, _) => {
+            (service, Some(ended))
+        }
         // A hook that was begun is not begun again.
-        (
-            Phase::Stopping { stage: Stage::Rest | Stage::Kill | Stage::Post, .. } | Phase::Failed(Reason::Stray),
-            None,
-            _,
-        ) => (service, Some(Event::Empty)),
-        (Phase::Planning, _, _) => (Service { beside: Beside::Due(now), ..service }, None),
+        (Phase::Stopping { stage: Stage::Rest | Stage::Kill | Stage::Post, .. } | Phase::Failed(Reason::Stray), _) => {
+            (service, Some(if end_was_seen { Event::Empty } else { killed }))
+        }
+        (Phase::Planning, _) => (Service { beside: Beside::Due(now), ..service }, None),
         (
             Phase::Waiting
             | Phase::RestartPending { .. }
@@ -65,7 +63,6 @@ pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time)
             | Phase::Stopped
             | Phase::Completed
             | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)),
-            _,
             _,
         ) => (service, None),
     }

@@ -13,7 +13,7 @@ mod waiting;
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::init::{Node, Tree};
-use crate::model::spec::{Config, Dependency, ServiceSpec};
+use crate::model::spec::{Condition, Config, Dependency, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::needs::{self, Need};
@@ -163,6 +163,7 @@ fn nodes(services: &[ServiceSpec]) -> Vec<Node> {
         .iter()
         .map(|service| Node {
             dependencies: edges(service, |_| true),
+            healthy: edges(service, |edge| edge.condition == Condition::Healthy),
             follows: edges(service, |edge| edge.restart),
             on_exit: service.on_exit,
             on_failure: service.on_failure,

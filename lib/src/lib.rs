@@ -5,9 +5,9 @@
 //!   run              level 4  event loops: wait -> events -> step -> perform
 //!     config, sys    level 3  YAML -> Config, every problem at once; the system calls, `unsafe` in sys/raw.rs only
 //!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
-//!         protocol   level 1  the wire formats that users see: control, status, notify
+//!         protocol   level 1  the wire formats that users see: control, status, last, boundary, notify
 //!           exit, schedule   level 0  the exit codes; cron expressions; signal and near are for their messages
-//!             endpoint name near paths signal text   level 0, using nothing
+//!             endpoint name near paths pattern signal text   level 0, using nothing
 //! ```
 //!
 //! A module uses what stands below it and nothing else. `config` and `sys` never import each other; what stands
@@ -22,6 +22,8 @@ pub mod model;
 pub mod name;
 pub mod near;
 pub mod paths;
+#[cfg(feature = "pattern")]
+pub mod pattern;
 pub mod protocol;
 pub mod run;
 #[cfg(feature = "schedule")]

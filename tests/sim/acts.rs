@@ -174,7 +174,7 @@ impl World<'_> {
             return;
         }
         let seen = Service { process: None, ending: Some(Ending::Exited(exit)), ..service };
-        self.places[index].record = Some((seen, 0));
+        self.record(index, seen);
         if self.dies(index, Point::EndRecorded) {
             return;
         }

@@ -82,7 +82,7 @@ impl World<'_> {
             if failed || !service.want {
                 let latency = self.latency(index, 5);
                 self.push(latency, Happening::Line(needs.on, Verb::Start));
-                self.started(index, needs.on, service.since);
+                self.started(index, needs.on);
             }
         }
     }

@@ -5,7 +5,8 @@ use crate::point::Point;
 use crate::random::Random;
 use zei::exit::Exit;
 use zei::model::spec::{
-    Backoff, Condition, ExitRule, HealthPolicy, HookPolicy, OnEnd, OnUnhealthy, Policy, Ready, Restart, StopScope, Timer, When,
+    Backoff, Condition, ExitRule, HealthPolicy, HookPolicy, OnEnd, OnUnhealthy, Policy, Ready, Restart, StopScope,
+    Timer, When,
 };
 use zei::model::time::Span;
 use zei::signal;
@@ -114,11 +115,13 @@ fn service(random: &mut Random, index: usize, command: bool, theme: Theme) -> Pl
     let mut policy = policy(random, command, oneshot, theme);
     let runs: Vec<Script> = (0..1 + random.below(3)).map(|_| script(random, &policy, theme)).collect();
     let jobs: Vec<Work> = (0..1 + random.below(4)).map(|_| work(random, theme)).collect();
-    let broken = runs.iter().any(|run| run.spawning == Spawning::Broken) || jobs.iter().any(|job| job.spawning == Spawning::Broken);
+    let broken = runs.iter().any(|run| run.spawning == Spawning::Broken)
+        || jobs.iter().any(|job| job.spawning == Spawning::Broken);
     if broken {
         // What fails at once and is tried again at once is busy for ever, as it was told.
         policy.restart_delay = policy.restart_delay.max(Span(5));
-        policy.timer = policy.timer.map(|timer| if timer == Timer::Interval(Span(0)) { Timer::Interval(Span(5)) } else { timer });
+        policy.timer =
+            policy.timer.map(|timer| if timer == Timer::Interval(Span(0)) { Timer::Interval(Span(5)) } else { timer });
     }
     if policy.restart_delay == Span(0) && policy.max_restarts == 0 {
         policy.max_restarts = 4;
@@ -146,13 +149,15 @@ fn policy(random: &mut Random, command: bool, oneshot: bool, theme: Theme) -> Po
     };
     let ready = match random.below(4) {
         0 | 1 if theme.notify => Some(Ready::Told),
-        2 if theme.notify || theme.health => {
-            Some(Ready::Asked { interval: Span(random.pick(&[1, 30, 1000])), timeout: Span(random.pick(&[0, 50, 1000])) })
-        }
+        2 if theme.notify || theme.health => Some(Ready::Asked {
+            interval: Span(random.pick(&[1, 30, 1000])),
+            timeout: Span(random.pick(&[0, 50, 1000])),
+        }),
         _ => None,
     };
     let hook = |random: &mut Random| {
-        (theme.hooks && random.one_in(2)).then(|| HookPolicy { timeout: random.pick(&[None, Some(Span(40)), Some(Span(2000))]) })
+        (theme.hooks && random.one_in(2))
+            .then(|| HookPolicy { timeout: random.pick(&[None, Some(Span(40)), Some(Span(2000))]) })
     };
     let health = (theme.health && random.one_in(2)).then(|| HealthPolicy {
         interval: Span(random.pick(&[10, 100, 1000])),
@@ -160,7 +165,12 @@ fn policy(random: &mut Random, command: bool, oneshot: bool, theme: Theme) -> Po
         retries: 1 + random.below(3) as u32,
         start_period: Span(random.pick(&[0, 0, 50, 2000])),
         start_interval: Span(random.pick(&[5, 20, 500])),
-        on_unhealthy: random.pick(&[OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Restart, OnUnhealthy::Shutdown]),
+        on_unhealthy: random.pick(&[
+            OnUnhealthy::None,
+            OnUnhealthy::Restart,
+            OnUnhealthy::Restart,
+            OnUnhealthy::Shutdown,
+        ]),
     });
     Policy {
         restart: match random.below(3) {
@@ -193,8 +203,14 @@ fn policy(random: &mut Random, command: bool, oneshot: bool, theme: Theme) -> Po
     }
 }
 
-const ENDS: [Exit; 6] =
-    [Exit::Code(0), Exit::Code(0), Exit::Code(1), Exit::Code(77), Exit::Signal(signal::SEGV), Exit::Signal(signal::KILL)];
+const ENDS: [Exit; 6] = [
+    Exit::Code(0),
+    Exit::Code(0),
+    Exit::Code(1),
+    Exit::Code(77),
+    Exit::Signal(signal::SEGV),
+    Exit::Signal(signal::KILL),
+];
 
 /// How long somebody takes to end after being asked.
 fn patience(random: &mut Random) -> Option<u64> {
@@ -294,7 +310,17 @@ fn interventions(random: &mut Random, count: usize, theme: Theme) -> Vec<(u64, I
     let anybody = |random: &mut Random| random.below(count as u64) as usize;
     if theme.commands && !theme.plain {
         for _ in 0..random.below(10) {
-            let verb = random.pick(&[Verb::Start, Verb::StartAlone, Verb::Stop, Verb::Stop, Verb::Restart, Verb::Restart, Verb::Once, Verb::Reload, Verb::Reload]);
+            let verb = random.pick(&[
+                Verb::Start,
+                Verb::StartAlone,
+                Verb::Stop,
+                Verb::Stop,
+                Verb::Restart,
+                Verb::Restart,
+                Verb::Once,
+                Verb::Reload,
+                Verb::Reload,
+            ]);
             list.push((when(random), Intervention::Command(anybody(random), verb)));
         }
     }
@@ -320,7 +346,16 @@ fn interventions(random: &mut Random, count: usize, theme: Theme) -> Vec<(u64, I
         for _ in 0..random.below(4) {
             let what = match random.below(3) {
                 0 => Intervention::Suspend(random.pick(&[100, 70_000, 400_000, 9_000_000])),
-                _ => Intervention::Step(random.pick(&[1, -1, 30_000, -30_000, 3_600_000, -3_600_000, 86_400_000, -86_400_000])),
+                _ => Intervention::Step(random.pick(&[
+                    1,
+                    -1,
+                    30_000,
+                    -30_000,
+                    3_600_000,
+                    -3_600_000,
+                    86_400_000,
+                    -86_400_000,
+                ])),
             };
             list.push((when(random), what));
         }

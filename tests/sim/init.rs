@@ -25,7 +25,12 @@ pub fn nodes(plan: &Plan) -> Vec<Node> {
     let wanted = order::closure(&graph, &roots);
     let node = |((service, dependencies), wanted): ((&crate::plan::Planned, &Vec<usize>), bool)| Node {
         dependencies: dependencies.clone(),
-        healthy: service.needs.iter().filter(|needs| needs.condition == Condition::Healthy).map(|needs| needs.on).collect(),
+        healthy: service
+            .needs
+            .iter()
+            .filter(|needs| needs.condition == Condition::Healthy)
+            .map(|needs| needs.on)
+            .collect(),
         follows: service.needs.iter().filter(|needs| needs.restart).map(|needs| needs.on).collect(),
         on_unhealthy: service.policy.health.map_or(OnUnhealthy::None, |health| health.on_unhealthy),
         on_exit: service.on_exit,

@@ -178,13 +178,7 @@ impl Script {
 
 impl Work {
     pub const fn calm() -> Work {
-        Work {
-            spawning: Spawning::Works,
-            lasts: Some(1),
-            exit: Exit::Code(0),
-            patience: Some(1),
-            leaves: false,
-        }
+        Work { spawning: Spawning::Works, lasts: Some(1), exit: Exit::Code(0), patience: Some(1), leaves: false }
     }
 }
 

@@ -58,7 +58,6 @@ impl Process {
     pub fn is_of_job(&self) -> bool {
         matches!(self.role, Role::Job(_) | Role::JobChild)
     }
-
 }
 
 impl World<'_> {

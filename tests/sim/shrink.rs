@@ -9,9 +9,7 @@ use zei::model::time::Span;
 
 /// The smallest plan that was found.
 pub fn shrink(plan: &Plan, violation: &Violation) -> Plan {
-    let fails = |plan: &Plan| {
-        run(plan, false, &mut Reached::new()).1.is_some_and(|found| found.what == violation.what)
-    };
+    let fails = |plan: &Plan| run(plan, false, &mut Reached::new()).1.is_some_and(|found| found.what == violation.what);
     let mut best = plan.clone();
     loop {
         let before = size(&best);

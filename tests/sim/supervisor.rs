@@ -26,8 +26,8 @@ pub struct Supervisor {
     pub alone: bool,
     /// The indices, in its list of needs, of what did not hold when it looked last.
     missing: Vec<usize>,
-    /// Failed dependencies that were told to start, and since when they had been failed.
-    started: Vec<(usize, Time)>,
+    /// Failed dependencies that were told to start, and the number of the record that said so.
+    started: Vec<(usize, u64)>,
     /// The slot that the alarm is set to, and how often it was set.
     pub armed: Option<u64>,
     pub stamp: u64,
@@ -107,7 +107,13 @@ impl World<'_> {
         let place = &mut self.places[index];
         let left = place.record.as_ref().and_then(|(service, child)| service::left_behind(service, *child));
         let left = left.filter(|left| place.processes.iter().any(|process| process.pid == left.pid));
-        if !place.processes.is_empty() {
+        // At rest a service has been seen to leave nothing, so nobody looks.
+        if place.record.as_ref().is_none_or(|(service, _)| !service::may_have_left(service)) {
+            if !place.processes.is_empty() {
+                let text = format!("nobody looks for {:?}", place.processes);
+                self.wrong("left behind", text);
+            }
+        } else if !place.processes.is_empty() {
             self.reached.fact(Fact::LeftBehind);
         }
         let place = &mut self.places[index];
@@ -235,7 +241,8 @@ impl World<'_> {
         (own.service.phase == Phase::Waiting && (own.alone || free) && !own.holds).then_some(Event::DependenciesMet)
     }
 
-    fn record(&mut self, index: usize, service: Service) {
+    pub fn record(&mut self, index: usize, service: Service) {
+        self.places[index].seq += 1;
         self.places[index].record = Some((service, 0));
     }
 
@@ -325,9 +332,8 @@ impl World<'_> {
         if missing.is_empty() {
             missing = (0..needs.len()).filter(|number| standing(*number) != Standing::Holds).collect();
         }
-        let since = |number: usize| places[needs[number].on].record.map_or(Time(0), |(service, _)| service.since);
         let failed = missing.iter().copied().find(|number| {
-            standing(*number) == Standing::Never && !own.started.contains(&(needs[*number].on, since(*number)))
+            standing(*number) == Standing::Never && !own.started.contains(&(needs[*number].on, places[needs[*number].on].seq))
         });
         let event = match failed {
             Some(number) => Some(Event::DependencyFailed(needs[number].on as u16)),
@@ -337,11 +343,12 @@ impl World<'_> {
         event
     }
 
-    /// This dependency was told to start: that it is failed, since then, says nothing any more.
-    pub fn started(&mut self, index: usize, on: usize, since: Time) {
+    /// This dependency was told to start: that it is failed, by its record as it is now, says nothing any more.
+    pub fn started(&mut self, index: usize, on: usize) {
+        let seq = self.places[on].seq;
         if let Some(own) = self.own(index) {
             own.started.retain(|(other, _)| *other != on);
-            own.started.push((on, since));
+            own.started.push((on, seq));
         }
     }
 }

@@ -111,6 +111,8 @@ pub struct Place {
     pub doom: Option<(Point, u8)>,
     /// The run record, with the pid that a new process wrote.
     pub record: Option<(Service, Pid)>,
+    /// How often it was written.
+    pub seq: u64,
     /// All that lives or was not reaped yet.
     pub processes: Vec<Process>,
     /// How many main processes and jobs were made.
@@ -163,6 +165,7 @@ impl<'a> World<'a> {
             generation: 0,
             doom: None,
             record: None,
+            seq: 0,
             processes: Vec::new(),
             made: 0,
             jobs: 0,

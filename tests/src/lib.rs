@@ -6,6 +6,7 @@
 
 pub mod lines;
 pub mod process;
+pub mod pump;
 pub mod source;
 pub mod tree;
 

@@ -61,8 +61,8 @@ fn a_restart_by_hand_goes_on_to_those_that_asked_for_it_and_they_wait_for_what_t
     tree.ask("restart db");
     until_run(&tree, "edge", 2);
     assert_eq!(runs(&tree), [2, 1, 2, 2]);
-    let lines = tree.journal.listen("three more", |lines| (lines.len() == 7).then(|| lines[4..].to_vec()));
-    assert_eq!(lines, ["db", "app", "edge"]);
+    let since = ["db", "app", "edge"].map(|name| tree.status(name).unwrap().since);
+    assert!(since.is_sorted(), "{since:?}");
 }
 
 #[test]

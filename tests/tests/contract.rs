@@ -94,6 +94,22 @@ fn each_way_to_fail_is_told_in_its_own_words() {
 }
 
 #[test]
+fn the_last_lines_of_the_culprit_are_told_where_they_are_kept() {
+    let last = "$D/run/services/db/last";
+    let services = format!(
+        "services:\n  db: {{shell: 'echo early >{last}; seq 2000 >>{last}; echo no space left >>{last}; exit 3'}}\n  \
+         app: {{command: ['true'], depends_on: {{db: {{condition: service_completed_successfully}}}}, on_failure: shutdown}}\n"
+    );
+    let mut tree = Plan::new(&services.replace("db: {shell", "db: {oneshot: true, shell")).spawn();
+    assert_eq!(tree.end().0, 3);
+    let whole = tree.err.whole();
+    let (_, told) = whole.split_once("zei-init: the last lines of db:\n").unwrap_or_else(|| panic!("{whole}"));
+    let mut expected: Vec<String> = (1982..=2000).map(|number| format!("  {number}")).collect();
+    expected.push("  no space left".to_owned());
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn an_end_that_was_asked_for_and_a_good_one_are_not_commented() {
     for services in [
         "  a: {command: ['true']}\n",

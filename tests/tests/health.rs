@@ -116,6 +116,21 @@ fn a_stop_does_not_wait_for_a_check_and_leaves_nothing_of_it() {
 }
 
 #[test]
+fn a_check_is_over_before_its_service_takes_its_time_to_end() {
+    let tree = Tree::start(&format!(
+        "services:\n  web:\n    shell: 'trap \"echo asked >$J; read x <$D/go; exit 0\" TERM; sleep infinity & wait'\n    \
+         stop_grace_period: 1h\n    healthcheck: {{test: '{HUNG}', interval: 20ms, timeout: 1h}}\n"
+    ));
+    nix::unistd::mkfifo(&tree.directory().join("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let check = tree.journal.expect("check").rsplit(' ').next().unwrap().parse().unwrap();
+    tree.echo("web", "- stop");
+    tree.journal.expect("asked");
+    eventually("over", || !is_alive(check));
+    fs::write(tree.directory().join("go"), "go\n").unwrap();
+    tree.until_state("web", State::Stopped);
+}
+
+#[test]
 fn of_a_check_nothing_is_left_when_its_supervisor_was_killed() {
     let tree = Tree::start(&format!(
         "services:\n  web:\n    command: [tail, -f, /dev/null]\n    restart: always\n    restart_delay: 0\n    \

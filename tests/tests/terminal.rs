@@ -188,3 +188,27 @@ fn one_zei_init_under_another_has_job_control_too() {
     session.write("exit 6\r");
     assert_eq!(session.end().1, Some(6));
 }
+
+#[test]
+fn whoever_sits_at_the_terminal_is_not_told_what_he_has_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("zei.yaml"), "services:\n  hold: {command: [sleep, infinity]}\n").unwrap();
+    let _lies_beside_it = program("zei-supervise");
+    let run = format!("{}={}", zei::paths::RUN_VARIABLE, path("run"));
+    for (command, code, told) in [
+        (&["sh", "-c", "exit 5"][..], 5, None),
+        // This he has not.
+        (&["/no/such/program"], 127, Some("the container failed, exit code 127: cmd could not start: cannot execute")),
+    ] {
+        let init = program("zei-init");
+        let words = ["env", &run, init.to_str().unwrap(), "-c", &path("zei.yaml"), "--"].map(str::to_owned);
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(command.iter().copied()).collect();
+        let (said, ended) = Session::new(&words).end();
+        assert_eq!(ended, Some(code), "{said}");
+        match told {
+            Some(told) => assert!(said.contains(told), "{said}"),
+            None => assert!(!said.contains("the container failed"), "{said}"),
+        }
+    }
+}

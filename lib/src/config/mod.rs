@@ -11,7 +11,7 @@
 //!   keys       the table of keys      expand   ${NAME}
 //! service    a Section -> a ServiceSpec
 //!   values, identity, environment, restart, ready, health, hooks
-//!   maps       the tables of the keys inside maps      probe, pattern  tests of readiness and health
+//!   maps       the tables of the keys inside maps      probe          tests of readiness and health
 //! graph      dependencies and signals      exit       when the container ends
 //! problem    what is wrong, and where
 //! ```
@@ -28,7 +28,6 @@ mod keys;
 mod layers;
 mod maps;
 mod node;
-mod pattern;
 mod probe;
 mod problem;
 mod ready;
@@ -98,8 +97,19 @@ pub fn load(source: &Source, context: &Context) -> Result<Option<Config>, Vec<Pr
 /// # Errors
 /// As [`load`].
 pub fn load_with_warnings(source: &Source, context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
+    load_all(source, &[], context)
+}
+
+/// The same, with further files behind those of the source. Such a file is taken only if it belongs to root or to the
+/// user that zei-init runs as, and nobody else may write to it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_all(source: &Source, added: &[PathBuf], context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
     let mut report = Report::default();
-    if !files::read(source, &mut report) {
+    let found = files::read(source, &mut report);
+    added.iter().for_each(|path| files::added(path, context.own.uid, &mut report));
+    if !found && added.is_empty() {
         return Ok(None);
     }
     let config = check(context, &report)?;
@@ -138,7 +148,7 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
         return Err(report.problems());
     }
     let services = drafts.into_iter().map(|draft| draft.spec).collect();
-    Ok(Config { services, shutdown_timeout, signals, exit })
+    Ok(Config { services, shutdown_timeout, signals, exit, sources: report.sources() })
 }
 
 /// Doubts a drain that leaves a service no time in a shutdown.

@@ -5,7 +5,6 @@
 use crate::config::keys::Id;
 use crate::config::maps::{Fields, NOTIFY, READY};
 use crate::config::node::{Node, Value};
-use crate::config::pattern;
 use crate::config::probe;
 use crate::config::problem::{Fault, Faults};
 use crate::config::service::Scope;
@@ -138,7 +137,7 @@ fn descriptor(node: &Node) -> Result<u32, Fault> {
 
 fn log(node: &Node, shown: bool) -> Result<ReadyTest, Fault> {
     let text = values::text(node)?;
-    pattern::check(text).map_err(|reason| Fault::new(format!("{text:?} is no regular expression: {reason}")))?;
+    crate::pattern::check(text).map_err(|reason| Fault::new(format!("{text:?} is no regular expression: {reason}")))?;
     if !shown {
         return Err(Fault::new(
             "no line can ever be seen, because both stdout and stderr go to a file or to null; let one of them go to \

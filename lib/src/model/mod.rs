@@ -1,12 +1,15 @@
 //! What is decided, without clock, files, environment or system calls.
 
 pub mod backoff;
+pub mod change;
 pub mod definition;
 pub mod init;
 pub mod kills;
 pub mod order;
+pub mod pump;
 pub mod record;
 pub mod service;
+pub mod slot;
 pub mod spec;
 pub mod time;
 pub mod users;

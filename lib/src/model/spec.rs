@@ -6,6 +6,7 @@
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::protocol::needs;
+use crate::protocol::sources::Source;
 use crate::signal;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct Config {
     pub signals: SignalMap,
     /// When the container ends, and with which code.
     pub exit: ExitRule,
+    /// What all of that was read from.
+    pub sources: Vec<Source>,
 }
 
 /// When the container ends by itself, and what replaces the code it ends with.
@@ -28,7 +31,8 @@ pub struct Config {
 pub struct ExitRule {
     /// Whose end is the end of all.
     pub when: When,
-    /// The code instead of that of the service that ended the container.
+    /// The code instead of that of the service that ended the container, or of the first failure where all have ended
+    /// by themselves. The command's own code stays.
     pub code: Option<u8>,
     /// The code where the end was asked for.
     pub stop_code: Option<u8>,

@@ -10,6 +10,9 @@ pub mod cron;
 #[cfg(feature = "config")]
 pub mod init;
 pub mod journal;
+pub mod last;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod place;
 #[cfg(feature = "probe")]
 pub mod probe;

@@ -19,8 +19,11 @@ pub fn endless(flags: OFlag) -> Result<OwnedFd, Errno> {
     open_again(reader.as_fd(), OFlag::O_RDWR | flags)
 }
 
-/// Another description of the same pipe, with flags of its own (needs /proc).
-fn open_again(pipe: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd, Errno> {
+/// Another description of the same pipe, with flags of its own; closed on exec (needs /proc).
+///
+/// # Errors
+/// Of open(2).
+pub fn open_again(pipe: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd, Errno> {
     let path = text::format::<32>(format_args!("/proc/self/fd/{}", pipe.as_raw_fd()));
     open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
 }

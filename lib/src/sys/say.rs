@@ -4,15 +4,12 @@
 //! on a descriptor that services share (O_NONBLOCK belongs to the open file description, open(2)).
 
 use crate::model::time::Span;
+use crate::sys::nowait::Writer;
 use crate::sys::{clock, raw};
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::{Mode, SFlag, fstat};
-use std::os::fd::AsRawFd;
 
 static LOST: AtomicU32 = AtomicU32::new(0);
 
@@ -58,33 +55,5 @@ fn put(line: &[u8]) -> Result<(), Errno> {
 }
 
 fn write_now(line: &[u8]) -> Result<usize, Errno> {
-    let stderr = raw::standard(2);
-    let kind = SFlag::from_bits_truncate(fstat(stderr)?.st_mode & SFlag::S_IFMT.bits());
-    if kind == SFlag::S_IFIFO {
-        match raw::write_nowait(stderr, line) {
-            // A kernel or sandbox without pwritev2: another description of the same pipe.
-            Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL) => reopened(line),
-            result => result,
-        }
-    } else if kind == SFlag::S_IFSOCK {
-        send(stderr.as_raw_fd(), line, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)
-    } else if kind == SFlag::S_IFCHR {
-        reopened(line)
-    } else {
-        nix::unistd::write(stderr, line)
-    }
-}
-
-/// Through a description of this process's own, which may be non-blocking. Where that is refused (a terminal
-/// of another user), by a plain write, if the stream takes one now.
-fn reopened(line: &[u8]) -> Result<usize, Errno> {
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    if let Ok(own) = open("/proc/self/fd/2", flags, Mode::empty()) {
-        return nix::unistd::write(own, line);
-    }
-    let mut polled = [PollFd::new(raw::standard(2), PollFlags::POLLOUT)];
-    match poll(&mut polled, PollTimeout::ZERO)? {
-        0 => Err(Errno::EAGAIN),
-        _ => nix::unistd::write(raw::standard(2), line),
-    }
+    Writer::new(raw::standard(2))?.write(line)
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# `on_failure: shutdown` and `on_exit: shutdown` stop all others in order; the code is that service's.
+# `on_failure: shutdown` and `on_exit: shutdown` stop all others in order; the code is that service's, and a failure is
+# told last.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
@@ -12,6 +13,8 @@ services:
 YAML
 run_tree -c "$T/zei.yaml"
 expect "exit code after on_failure" "$CODE" 9
+expect_match "who it was and why, on stderr" "$(errors)" \
+    '^zei-init: the container failed, exit code 9: job ended by exit code 9, .* after its start$'
 expect "the other service was asked to stop" "$(journal_count 'web gone')" 1
 
 : >"$T/journal"
@@ -25,5 +28,6 @@ YAML
 run_tree -c "$T/zei.yaml"
 expect "exit code after on_exit" "$CODE" 0
 expect "the other service was asked to stop" "$(journal_count 'web gone')" 1
+expect_no_match "nothing is said about a good end" "$(errors)" 'the container failed'
 
 pass

@@ -138,11 +138,8 @@ impl Sheet {
         let is_healthy = matches!(self.health, Sick::Untested | Sick::Healthy);
         let ready = up && self.run.ready.is_some() && !self.run.leaving;
         let completed = self.next == Next::Completed;
-        let holds = [
-            up || completed || (rests && self.runs > 0),
-            ready && is_healthy,
-            completed || (rests && self.succeeded),
-        ];
+        let holds =
+            [up || completed || (rests && self.runs > 0), ready && is_healthy, completed || (rests && self.succeeded)];
         for (held, holds) in self.held.iter_mut().zip(holds) {
             // What holds for no time at all did so, too.
             if held.holds || holds {

@@ -92,12 +92,7 @@ impl Sheet {
         }
     }
 
-    fn restart_by_policy(
-        &mut self,
-        claim: Phase,
-        now: Time,
-        policy: &Policy,
-    ) -> Result<Next, (&'static str, String)> {
+    fn restart_by_policy(&mut self, claim: Phase, now: Time, policy: &Policy) -> Result<Next, (&'static str, String)> {
         if policy.max_restarts != 0 && self.streak >= policy.max_restarts {
             return Ok(Next::GaveUp);
         }

@@ -138,7 +138,11 @@ impl Sheet {
                 if main && run.is_up() {
                     rule!(run.ready.is_some() || !late(run.ready_by), "late", "it was not ready in time, and goes on");
                     rule!(!late(run.watch_by), "late", "its watchdog sleeps");
-                    rule!(self.job.is_some() || !late(self.probe_due().max(self.idle_since)), "late", "no probe was begun");
+                    rule!(
+                        self.job.is_some() || !late(self.probe_due().max(self.idle_since)),
+                        "late",
+                        "no probe was begun"
+                    );
                     let reload = self.reload_due.is_some_and(|due| late(due.max(self.idle_since)));
                     rule!(!reload || self.job.is_some(), "late", "no reload was begun");
                 }

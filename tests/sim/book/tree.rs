@@ -128,9 +128,11 @@ impl World<'_> {
         let (Some(code), Some(since)) = (self.ended, self.book.since) else {
             return self.wrong("end", "without a shutdown".into());
         };
-        let stuck = self.plan.services.iter().any(|service| {
-            service.runs.iter().any(|run| run.stuck || run.forks.iter().any(|fork| fork.stuck))
-        });
+        let stuck = self
+            .plan
+            .services
+            .iter()
+            .any(|service| service.runs.iter().any(|run| run.stuck || run.forks.iter().any(|fork| fork.stuck)));
         let mut most = self.plan.budget.0 + MARGIN.0 + SLACK.0;
         if stuck {
             most += LAST.0;

@@ -121,12 +121,17 @@ pub const ROWS: &[(&str, Change)] = &[
     ("healthcheck: {test: [NONE]}", |_| {}),
     ("healthcheck: {disable: true}", |_| {}),
     ("healthcheck: {disable: true, test: x}", |_| {}),
+    ("healthcheck: {disable: true}\n    oneshot: true", |s| {
+        (s.policy.oneshot, s.forward_signals) = (true, signal::Set::EMPTY);
+    }),
+    ("healthcheck: {test: x, start_period: 0}", |s| healthy(s, sh("x"), |_| {})),
     ("healthcheck: {disable: false, test: x}", |s| healthy(s, sh("x"), |_| {})),
     // Restarts and timers.
     ("restart_backoff: {}", |s| backoff(s, 2000, 60, 0)),
     ("restart_backoff: {factor: 1.5}", |s| backoff(s, 1500, 60, 0)),
     ("restart_backoff: {factor: 1}", |s| backoff(s, 1000, 60, 0)),
     ("restart_backoff: {max: 5m}", |s| backoff(s, 2000, 300, 0)),
+    ("restart_backoff: {max: 1s}", |s| backoff(s, 2000, 1, 0)),
     ("restart_backoff: {jitter: 0.25}", |s| backoff(s, 2000, 60, 250)),
     ("restart_backoff: {jitter: 20%}", |s| backoff(s, 2000, 60, 200)),
     ("restart_backoff: {jitter: 1}", |s| backoff(s, 2000, 60, 1000)),
@@ -244,6 +249,13 @@ fn exit_says_when_the_container_ends_and_with_which_code() {
     for (exit, expected) in EXITS {
         assert_eq!(World::new().config(&format!("{services}exit: {exit}")).exit, *expected, "{exit}");
     }
+    let near_cmd = World::with_command(&["sh"]).problems(&[("z.yaml", "exit: {when: {service: cmt}}")]);
+    assert_eq!(near_cmd, ["z.yaml:1: exit.when.service: there is no service \"cmt\""]);
+    // By a dependency that fails they end for good all the same.
+    for keys in ["restart: always", "oneshot: true, interval: 1s"] {
+        let text = format!("{services}  c: {{command: x, depends_on: [a], {keys}}}\nexit: {{when: {{service: c}}}}\n");
+        assert_eq!(World::new().config(&text).exit.when, When::Service(2));
+    }
     // A command finds itself beside services that were not written for one, and timed ones never end.
     let any = "exit: {when: any}\nservices:\n  a: {command: x, depends_on: {t: {condition: service_completed_successfully}}}\n  \
                b: {command: x, oneshot: true}\n  t: {command: x, oneshot: true, interval: 1s}\n";
@@ -308,6 +320,7 @@ fn what_is_most_likely_not_meant_is_told_and_accepted() {
         assert_eq!(World::new().warnings(&with(keys)), [format!("z.yaml:{expected}")], "{keys}");
     }
     assert_eq!(World::new().warnings(&with("drain: 29s")), [""; 0]);
+    assert_eq!(World::new().warnings(&format!("{}shutdown_timeout: 0\n", with("drain: 0"))), [""; 0]);
     assert_eq!(service(&with(DOUBTS[3].0)).dependencies, []);
     // Where a problem is, that is enough.
     assert_eq!(World::new().problems(&[("z.yaml", &with("drain: 30s\n    umask: 9"))]).len(), 1);

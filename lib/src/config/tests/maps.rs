@@ -318,6 +318,7 @@ z.yaml:1: exit.when: needs the key service
 z.yaml:1: exit.code: \"256\" is no exit code from 0 to 255
 z.yaml:1: exit.stop_code: \"-1\" is no exit code from 0 to 255",
     ),
+    ("retries: 3\nservices: {a: {command: x}}", "z.yaml:1: retries: unknown key"),
     ("when: any\nservices: {a: {command: x}}", "z.yaml:1: when: can't stand here; it is a key inside exit"),
 ];
 

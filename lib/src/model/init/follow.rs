@@ -3,10 +3,14 @@
 //! Owns: who is restarted along with whom, and that no such restart is lost or done twice. Must never: restart what
 //! does not run: that waits for its dependencies anyway.
 
-use super::member::delay;
+use super::member::Turn;
 use super::{Effect, Tree};
 use crate::model::service::{Phase, Reason, Service, is_under_way};
-use crate::model::time::Time;
+use crate::model::time::{Span, Time};
+
+/// It is told again so long after the first time, and so long after each other time.
+const SOON: Span = Span::seconds(1);
+const LATER: Span = Span::seconds(10);
 
 /// A restart that was ordered. It is told again, as the supervisor may have died with it or have had no room for it,
 /// until the run is seen to be over. As it is about that run, being told twice does no harm.
@@ -14,8 +18,6 @@ use crate::model::time::Time;
 pub struct Order {
     /// The run that it ends.
     run: u32,
-    /// How often it was told.
-    told: u32,
     /// When it is told again.
     pub again_at: Time,
 }
@@ -38,12 +40,15 @@ impl Tree {
         }
         let followers: Vec<usize> = self.followers(index).collect();
         for follower in followers {
-            let Some(member) = self.members.get_mut(follower) else { continue };
+            // What begins anew does so anyway.
+            let Some(member) = self.members.get_mut(follower).filter(|member| member.turn == Turn::None) else {
+                continue;
+            };
             let Some(own) = member.service.filter(|own| is_under_way(own) && !began_after(own, service)) else {
                 continue;
             };
             if member.order.is_none() {
-                member.order = Some(Order { run: own.run, told: 1, again_at: now.plus(delay(1)) });
+                member.order = Some(Order { run: own.run, again_at: now.plus(SOON) });
                 effects.push(Effect::Restart { index: follower, run: own.run });
             }
         }
@@ -53,8 +58,7 @@ impl Tree {
     pub(super) fn tell_again(&mut self, now: Time, effects: &mut Vec<Effect>) {
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Some(order) = member.order.as_mut().filter(|order| order.again_at <= now) {
-                order.told = order.told.saturating_add(1);
-                order.again_at = now.plus(delay(order.told));
+                order.again_at = now.plus(LATER);
                 effects.push(Effect::Restart { index, run: order.run });
             }
         }

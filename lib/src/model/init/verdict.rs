@@ -4,6 +4,7 @@
 //! the tree shuts down, or word what it found.
 
 use super::Tree;
+use super::member::Turn;
 use crate::exit::{self, Exit};
 use crate::model::service::{Ending, Phase, Reason, Service};
 use crate::model::spec::{OnEnd, OnUnhealthy, When};
@@ -70,7 +71,8 @@ impl Tree {
 
     /// Whether all have ended by themselves.
     pub(super) fn judge_all(&self, now: Time) -> Option<Verdict> {
-        let all = (0..self.members.len()).all(|index| self.has_ended(index));
+        let is_there = |index: &usize| self.members.get(*index).is_some_and(|member| member.turn != Turn::Vacant);
+        let all = (0..self.members.len()).filter(is_there).all(|index| self.has_ended(index));
         let chain = || self.first_failure().map(|index| self.chain(index)).unwrap_or_default();
         all.then(|| self.verdict_on(Cause::All, chain(), now))
     }
@@ -93,7 +95,8 @@ impl Tree {
 
     /// Whether what it does is the end of all.
     fn ends_all(&self, index: usize) -> Option<Cause> {
-        let member = self.members.get(index)?;
+        // What is on its way out by a change of the tree ends nothing.
+        let member = self.members.get(index).filter(|member| member.turn == Turn::None)?;
         let service = member.service?;
         if service.health == Health::Unhealthy && member.node.on_unhealthy == OnUnhealthy::Shutdown {
             return Some(Cause::Unhealthy);
@@ -140,10 +143,9 @@ impl Tree {
         let mut chain = Vec::new();
         let mut next = Some(index);
         // There is no cycle, but a bound costs nothing.
-        while let Some(index) = next
-            && chain.len() <= self.members.len()
-            && let Some(service) = self.members.get(index).and_then(|member| member.service)
-        {
+        for _ in 0..self.members.len() {
+            let Some(index) = next else { break };
+            let Some(service) = self.members.get(index).and_then(|member| member.service) else { break };
             chain.push((index, service));
             next = match service.phase {
                 Phase::Failed(Reason::Dependency(root)) => Some(usize::from(root)),

@@ -59,8 +59,8 @@ pub fn judge(condition: Condition, service: Option<&Service>) -> Standing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Told {
     state: State,
-    /// One that has failed anew has failed at another time.
-    failed: Option<(Reason, Time)>,
+    /// One that has failed anew has failed at another time, or in another run.
+    failed: Option<(Reason, Time, u32)>,
     standings: [Standing; 3],
     by_hand: u32,
     unhealthy: bool,
@@ -76,7 +76,7 @@ impl Told {
                 other => other,
             },
             failed: match service.phase {
-                Phase::Failed(reason) => Some((reason, service.since)),
+                Phase::Failed(reason) => Some((reason, service.since, service.run)),
                 _ => None,
             },
             standings: [Condition::Started, Condition::Healthy, Condition::Completed]

@@ -4,8 +4,8 @@
 //! anything follow while something of the run is left.
 
 use super::{
-    Action, Beside, Ending, Failure, Fault, HOOK_TIMEOUT, Kind, Phase, Reason, SCARCITY, Service, SpawnStage,
-    Stage, Then, beside, command,
+    Action, Beside, Ending, Failure, Fault, HOOK_TIMEOUT, Kind, Phase, Reason, SCARCITY, Service, SpawnStage, Stage,
+    Then, beside, command,
 };
 use crate::exit::Exit;
 use crate::model::backoff;

@@ -5,8 +5,8 @@
 //! phase and event: a new event must be thought about in every phase.
 
 use super::{
-    Action, Beside, Ending, Event, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service,
-    SpawnStage, Stage, Then, beside, command, end,
+    Action, Beside, Ending, Event, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service, SpawnStage, Stage,
+    Then, beside, command, end,
 };
 use crate::model::spec::{Policy, Ready};
 use crate::model::time::{Span, Time};

@@ -1,6 +1,7 @@
 //! The life of the tree: what ends it here, with which code in `codes`, its order in `order`, its supervisors in
-//! `supervisors`, restarts that follow from others in `restarts`.
+//! `supervisors`, restarts that follow from others in `restarts`, how it becomes another tree in `change`.
 
+mod change;
 mod codes;
 mod order;
 mod restarts;
@@ -124,6 +125,15 @@ fn what_failed_by_a_dependency_that_has_come_back_holds_it_up() {
     assert!(!tree.is_stopping(), "1 and 2 are about to start");
     change(&mut tree, &[(1, completed()), (2, completed())]);
     assert_eq!(finish(&mut tree, 3), 0);
+}
+
+#[test]
+fn what_failed_by_nobody_known_to_have_failed_has_not_ended() {
+    for (first, second) in [(failed_by(1), failed_by(0)), (failed_by(0), completed()), (failed_by(9), completed())] {
+        let mut tree = tree_of(&[&[], &[]]);
+        change(&mut tree, &[(0, first), (1, second)]);
+        assert!(!tree.is_stopping(), "{first:?} {second:?}");
+    }
 }
 
 #[test]

@@ -158,6 +158,17 @@ fn the_successor_of_a_killed_supervisor_is_told_at_once() {
 }
 
 #[test]
+fn whatever_is_due_first_is_what_the_tree_wakes_up_for() {
+    let mut tree = family();
+    change(&mut tree, &[(0, restarted(1))]);
+    // Another supervisor is to be replaced, later than this is to be told again and then sooner.
+    tree.step(Event::NotStarted(2), NOW.plus(Span(500)));
+    assert_eq!(tree.deadline(), Some(at(1)));
+    assert_eq!(tree.step(Event::Timer, at(1)), [order(1, 1)]);
+    assert_eq!(tree.deadline(), Some(NOW.plus(Span(1500))));
+}
+
+#[test]
 fn what_cannot_be_told_at_all_is_not_told_again() {
     let mut tree = family();
     change(&mut tree, &[(0, restarted(1))]);

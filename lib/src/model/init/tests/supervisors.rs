@@ -72,6 +72,19 @@ fn one_that_was_to_be_replaced_later_is_at_once_in_a_shutdown_if_its_service_may
 }
 
 #[test]
+fn in_a_shutdown_ten_are_replaced_at_once_and_then_one_every_ten_seconds() {
+    let mut tree = tree_of(&[&[]]);
+    change(&mut tree, &[(0, running())]);
+    tree.step(Event::Shutdown, NOW);
+    for _ in 0..10 {
+        assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0)]);
+    }
+    assert_eq!(dies(&mut tree, 0, NOW), []);
+    assert_eq!(tree.step(Event::Timer, Time(at(10).0 - 1)), [Effect::Waiting(vec![0], Span(9999))]);
+    assert_eq!(tree.step(Event::Timer, at(10)), [Effect::Start(0)]);
+}
+
+#[test]
 fn nobody_is_replaced_once_what_is_left_is_killed() {
     let mut tree = tree_of(&[&[], &[]]);
     change(&mut tree, &[(0, running()), (1, running())]);

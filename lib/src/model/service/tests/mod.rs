@@ -302,3 +302,46 @@ fn a_successor_goes_on_where_its_predecessor_was_killed() {
     let planning = taken(at(Phase::Planning), 0, &never).1;
     assert_eq!((planning.phase, planning.beside), (Phase::Planning, Beside::Due(SOON)));
 }
+
+#[test]
+fn a_service_begins_anew_with_what_others_count_by_and_nothing_else() {
+    let policy = Policy { restart: Restart::Always, ..Policy::default() };
+    let shutdown = Some(Shutdown { deadline: SOON, signal: None });
+    let old = Service {
+        phase: Phase::Stopped,
+        process: None,
+        want: false,
+        shutdown,
+        run: 7,
+        by_hand: 3,
+        reloads: 2,
+        streak: 5,
+        restarts: 5,
+        succeeded: true,
+        ..at(Phase::Running)
+    };
+    for (want, phase) in [(true, Phase::Waiting), (false, Phase::Stopped)] {
+        let expected = Service { run: 7, by_hand: 3, reloads: 2, ..Service::new(want, SOON, &policy) };
+        assert_eq!(renewed(&old, want, SOON, &policy), expected);
+        assert_eq!((expected.phase, expected.shutdown, expected.streak), (phase, None, 0));
+        assert!(!may_have_left(&expected));
+    }
+    // Nothing begins beside what could not be killed.
+    let stray = Service { phase: Phase::Failed(Reason::Stray), process: Some(MAIN), ..old };
+    let again = renewed(&stray, true, SOON, &policy);
+    assert_eq!(again, Service { want: true, shutdown: None, ..stray });
+    assert!(may_have_left(&again));
+}
+
+#[test]
+fn what_was_at_rest_has_left_nothing_and_all_else_may_have() {
+    for phase in resting().into_iter().filter(|phase| *phase != Phase::Failed(Reason::Stray)) {
+        assert!(!may_have_left(&Service { beside: Beside::Nothing, ..at(phase) }), "{phase:?}");
+        assert!(may_have_left(&Service { beside: Beside::Due(SOON), ..at(phase) }), "{phase:?}");
+    }
+    let busy = [Phase::Preparing, Phase::Spawning, STARTING, Phase::Running, Phase::Planning];
+    let stops = STAGES.map(|stage| stopping(stage, Then::Down));
+    for phase in busy.into_iter().chain(stops).chain([Phase::Failed(Reason::Stray)]) {
+        assert!(may_have_left(&Service { beside: Beside::Nothing, ..at(phase) }), "{phase:?}");
+    }
+}

@@ -1,0 +1,4 @@
+//! zei-log: the log pump. Started by zei-init only.
+#![no_main]
+
+zei::bare_main!(zei::run::log::run);

@@ -175,6 +175,7 @@ impl World<'_> {
                 }
             }
             Effect::Ready | Effect::Waiting(..) | Effect::Overdue(_) => {}
+            Effect::Retire(..) | Effect::Renew(..) | Effect::Remove(_) | Effect::Applied => {}
         }
         None
     }

@@ -101,6 +101,9 @@ impl World<'_> {
                 self.book.reminded += 1;
             }
             Effect::Overdue(_) => self.reached.fact(Fact::Overdue),
+            Effect::Retire(..) | Effect::Renew(..) | Effect::Remove(_) | Effect::Applied => {
+                self.wrong("change", format!("nobody changes the tree: {effect:?}"));
+            }
             Effect::Restart { .. }
             | Effect::Reload
             | Effect::KillAll

@@ -453,6 +453,7 @@ fn is_seen(service: &Service, before: &Service) -> bool {
     let visible = |service: &Service| Service {
         beside: Beside::Nothing,
         watchdog_at: Time::NEVER,
+        probe_at: Time::NEVER,
         failures: 0,
         reload_due: false,
         post_due: false,

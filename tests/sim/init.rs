@@ -2,8 +2,7 @@
 //!
 //! Owns: the runner's part. Must never: judge (that is `book`).
 
-use crate::book::Gone;
-use crate::plan::{Needs, Plan};
+use crate::plan::{Needs, Plan, Spawning};
 use crate::processes::{INIT, Process};
 use crate::reached::Fact;
 use crate::supervisor::Supervisor;
@@ -52,14 +51,6 @@ impl World<'_> {
         } else {
             self.tell(TreeEvent::Signal(number));
         }
-    }
-
-    pub fn ask_to_end(&mut self, event: TreeEvent) {
-        if !self.tree.is_stopping() {
-            self.book.asked = true;
-        }
-        self.book.ask(self.now, &event);
-        self.tell(event);
     }
 
     /// A supervisor writes its index into the pipe, if there is room.
@@ -116,9 +107,13 @@ impl World<'_> {
 
     /// zei-init sees a supervisor's end.
     pub fn supervisor_died(&mut self, index: usize, clean: bool) {
+        self.unburied -= 1;
         self.changed(index);
-        self.book.supervisor_died(self.now, index);
+        self.book.supervisor_died(self.now, index, clean);
         self.tell(TreeEvent::SupervisorEnded { index, clean });
+        if !self.has_children() {
+            self.tell(TreeEvent::Empty);
+        }
     }
 
     /// zei-init takes the ends of those that are nobody's.
@@ -128,7 +123,8 @@ impl World<'_> {
 
     fn has_children(&self) -> bool {
         let is_child = |process: &Process| process.lives() && process.parent == INIT;
-        self.places.iter().any(|place| place.supervisor.is_some() || place.processes.iter().any(is_child))
+        self.unburied > 0
+            || self.places.iter().any(|place| place.supervisor.is_some() || place.processes.iter().any(is_child))
     }
 
     /// zei-init takes an event and does what follows.
@@ -138,7 +134,7 @@ impl World<'_> {
         while next < events.len() && self.ended.is_none() && self.violation.is_none() {
             let event = events[next];
             next += 1;
-            self.reached.tree_pair(self.book.stage(self.tree.is_booting(), self.tree.is_stopping()), &event);
+            self.reached.tree_pair(self.book.stage(self.tree.is_booting()), &event);
             for effect in self.tree.step(event, self.now) {
                 match event {
                     TreeEvent::Changed(index, Service { phase, .. }) => {
@@ -185,8 +181,7 @@ impl World<'_> {
             self.wrong("two supervisors", format!("{index} has one already"));
             return None;
         }
-        let scarce = self.plan.services[index].runs.iter().any(|run| run.spawning == crate::plan::Spawning::Scarce);
-        if scarce && self.places[index].random.one_in(10) {
+        if self.may_be_refused(index) && self.places[index].random.one_in(10) {
             self.reached.fact(Fact::SupervisorRefused);
             return Some(TreeEvent::NotStarted(index));
         }
@@ -199,10 +194,16 @@ impl World<'_> {
         None
     }
 
+    /// There is not always room for its supervisor.
+    pub fn may_be_refused(&self, index: usize) -> bool {
+        self.plan.services[index].runs.iter().any(|run| run.spawning == Spawning::Scarce)
+    }
+
     /// A supervisor's end.
     pub fn bury(&mut self, index: usize, clean: bool) {
         self.places[index].supervisor = None;
         self.orphan(index);
+        self.unburied += 1;
         self.places[index].sheet.interrupt(clean);
         let latency = self.latency(index, 3);
         self.push(latency, Happening::Died(index, clean));
@@ -210,6 +211,7 @@ impl World<'_> {
 
     /// Everything is killed; what goes on in the kernel stays for a while.
     fn kill_all(&mut self) -> Option<TreeEvent> {
+        self.book.killed_all(&self.places);
         for index in 0..self.places.len() {
             if self.places[index].supervisor.is_some() {
                 self.bury(index, false);
@@ -218,7 +220,6 @@ impl World<'_> {
                 self.kill_process(index, pid);
             }
         }
-        self.book.killed_all(self.now, Gone::of(&self.places));
         (!self.has_children()).then_some(TreeEvent::Empty)
     }
 

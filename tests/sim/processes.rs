@@ -201,7 +201,6 @@ impl World<'_> {
                 other.parent = heir;
             }
         }
-        self.book.ended(self.now, index, process.role, exit);
         match process.parent {
             SUPERVISOR => {
                 if let Some(process) = self.process(index, pid) {

@@ -333,7 +333,8 @@ impl World<'_> {
             missing = (0..needs.len()).filter(|number| standing(*number) != Standing::Holds).collect();
         }
         let failed = missing.iter().copied().find(|number| {
-            standing(*number) == Standing::Never && !own.started.contains(&(needs[*number].on, places[needs[*number].on].seq))
+            standing(*number) == Standing::Never
+                && !own.started.contains(&(needs[*number].on, places[needs[*number].on].seq))
         });
         let event = match failed {
             Some(number) => Some(Event::DependencyFailed(needs[number].on as u16)),

@@ -143,6 +143,8 @@ pub struct World<'a> {
     pub order: Option<Shutdown>,
     pub places: Vec<Place>,
     pub book: TreeBook,
+    /// How many supervisors have ended without zei-init having noticed.
+    pub unburied: usize,
     /// The indices that lie in the pipe of the reports.
     pub pipe: Vec<usize>,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -182,7 +184,8 @@ impl<'a> World<'a> {
             wall: WALL,
             clock_sets: 0,
             order: None,
-            book: TreeBook::default(),
+            book: TreeBook::new(plan.services.len()),
+            unburied: 0,
             pipe: Vec::new(),
             queue: BinaryHeap::new(),
             count: 0,
@@ -357,7 +360,6 @@ impl<'a> World<'a> {
             Intervention::Step(by) => {
                 self.wall = self.wall.wrapping_add_signed(by);
                 self.clock_sets += 1;
-                self.book.set_back(by);
                 for index in 0..self.places.len() {
                     // Only who waits by that clock is woken.
                     if self.is_armed(index) {

@@ -1,12 +1,12 @@
 //! What a supervisor says of its service, held against the book, after each step.
 
 use super::follow::is_rest;
-use super::{After, Held, Hook, Next, Sheet, Sick, Verdict, place, rule};
+use super::{Held, Hook, Next, Sheet, Sick, Verdict, place, rule};
 use crate::processes::Process;
-use crate::reached::Fact;
+use crate::reached::{Fact, Reached};
 use crate::world::World;
 use zei::model::service::{Event, Phase, Reason, Service};
-use zei::model::spec::{Condition, OnUnhealthy, Policy};
+use zei::model::spec::{Condition, Policy};
 use zei::model::time::Time;
 use zei::protocol::status::Health;
 
@@ -19,16 +19,15 @@ impl World<'_> {
         let policy = &self.plan.services[index].policy;
         let left = !place.processes.is_empty();
         let sheet = &mut place.sheet;
-        let (killed_at, failures) = (sheet.run.fault, sheet.health);
+        let before = Marks::of(sheet);
         sheet.write(&event, now, policy, left);
+        sheet.note_code();
         if verdict.is_ok() {
             verdict = sheet.compare(after, now, policy, &place.processes);
         }
         sheet.hold(now);
-        let _before = (killed_at, failures);
-        if sheet.health == Sick::Unhealthy && failures != Sick::Unhealthy {
-            self.reached.fact(Fact::Unhealthy);
-        }
+        sheet.note_end(now, policy);
+        before.count(sheet, &event, self.reached);
         if let Err((what, text)) = verdict {
             let sheet = format!("{:?}", self.places[index].sheet);
             self.wrong(what, format!("{index}, after {event:?}: {text}\n{sheet}"));
@@ -44,6 +43,7 @@ impl World<'_> {
         place.sheet.seen_since = self.now;
         let verdict = if first { Ok(()) } else { place.sheet.take_over(service.phase, self.now, policy, gone) };
         place.sheet.hold(self.now);
+        place.sheet.note_end(self.now, policy);
         if let Err((what, text)) = verdict {
             let sheet = format!("{:?}", self.places[index].sheet);
             self.wrong(what, format!("{index}, taken over as {service:?}: {text}\n{sheet}"));
@@ -138,6 +138,9 @@ impl Sheet {
         let is_healthy = matches!(self.health, Sick::Untested | Sick::Healthy);
         let ready = up && self.run.ready.is_some() && !self.run.leaving;
         let completed = self.next == Next::Completed;
+        let waits = matches!(self.next, Next::Now | Next::Restart(_)) && self.dependency_failed.is_none();
+        let starts = self.open().is_some_and(|run| run.ready.is_none() && run.stop.is_none() && run.ended.is_none());
+        self.came_up |= !waits && !starts;
         let holds =
             [up || completed || (rests && self.runs > 0), ready && is_healthy, completed || (rests && self.succeeded)];
         for (held, holds) in self.held.iter_mut().zip(holds) {
@@ -167,10 +170,46 @@ impl Sheet {
             Next::Run | Next::Restart(_) | Next::Interval(_) | Next::Slots | Next::Down => false,
         }
     }
+}
 
-    /// It is unhealthy, and that ends the container.
-    pub fn ends_all_by_health(&self, policy: &Policy) -> bool {
-        let shutdown = policy.health.is_some_and(|health| health.on_unhealthy == OnUnhealthy::Shutdown);
-        shutdown && self.health == Sick::Unhealthy && self.run.after != After::Leave
+/// What is looked at again after a step, to count what it has led to.
+struct Marks {
+    restarts: u32,
+    streak: u32,
+    next: Next,
+    health: Sick,
+    falls: bool,
+    ready: bool,
+    limits: (Time, Time),
+}
+
+impl Marks {
+    fn of(sheet: &Sheet) -> Marks {
+        Marks {
+            restarts: sheet.restarts,
+            streak: sheet.streak,
+            next: sheet.next,
+            health: sheet.health,
+            falls: sheet.run.stop.is_some(),
+            ready: sheet.run.ready.is_some(),
+            limits: (sheet.run.ready_by, sheet.run.kill_by),
+        }
+    }
+
+    fn count(&self, sheet: &Sheet, event: &Event, reached: &mut Reached) {
+        let falls = !self.falls && sheet.run.stop.is_some() && *event == Event::Timer;
+        let counts = [
+            (Fact::Restarted, sheet.restarts > self.restarts),
+            (Fact::GaveUp, sheet.next == Next::GaveUp && self.next != Next::GaveUp),
+            (Fact::Reset, self.streak > 0 && sheet.streak == 0 && matches!(event, Event::Exited { .. })),
+            (Fact::Unhealthy, sheet.health == Sick::Unhealthy && self.health != Sick::Unhealthy),
+            (Fact::ReadyTooLate, falls && !self.ready),
+            (Fact::Hungry, falls && self.ready),
+            (
+                Fact::Extended,
+                matches!(event, Event::Extend(_)) && self.limits != (sheet.run.ready_by, sheet.run.kill_by),
+            ),
+        ];
+        counts.iter().filter(|(_, is_so)| *is_so).for_each(|(fact, _)| reached.fact(*fact));
     }
 }

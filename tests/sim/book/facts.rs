@@ -11,7 +11,7 @@ impl Sheet {
     /// Writes down what is on record now. `left`: there are processes of it.
     pub fn write(&mut self, event: &Event, now: Time, policy: &Policy, left: bool) {
         match *event {
-            Event::DependenciesMet => self.met(now, policy),
+            Event::DependenciesMet => self.met(policy),
             Event::DependencyFailed(on) => {
                 if self.next == Next::Now {
                     self.dependency_failed = Some(usize::from(on));
@@ -33,7 +33,11 @@ impl Sheet {
             Event::Reaped => {}
             Event::Empty => {
                 // How the main process ended is not told where its supervisor was killed in that instant.
-                if self.next == Next::Run && self.run.main.is_some() && !left {
+                if self.next == Next::Run
+                    && self.run.main.is_some()
+                    && !left
+                    && (!self.run.alien || self.run.interrupted)
+                {
                     self.run.main = None;
                     self.run.ended = Some((now, Exit::Signal(signal::KILL)));
                 }
@@ -80,11 +84,11 @@ impl Sheet {
         }
     }
 
-    fn met(&mut self, now: Time, policy: &Policy) {
+    fn met(&mut self, policy: &Policy) {
         if self.next == Next::Now {
             self.next = Next::Run;
             self.dependency_failed = None;
-            self.run = Run::new(now, policy);
+            self.run = Run::new(policy);
             self.runs += 1;
             (self.health, self.failures, self.probe_at) = (Sick::Untested, 0, Time::NEVER);
         }
@@ -322,7 +326,7 @@ impl Sheet {
         self.idle_since = now;
         match job.kind {
             Kind::PreStart if scarce => self.run.refused = Some(Refused::Scarce),
-            Kind::PreStart => (self.run.pre, self.run.fault) = (Hook::Badly, true),
+            Kind::PreStart => (self.run.pre, self.run.fault, self.run.hook_code) = (Hook::Badly, true, Some(127)),
             Kind::PostStop => self.run.post = Hook::Badly,
             Kind::Health if scarce => self.probe_again(now, policy),
             Kind::Ready | Kind::Health | Kind::Reload | Kind::Plan => self.found(job, false, now, policy),
@@ -337,7 +341,7 @@ impl Sheet {
             Kind::PreStart if self.run.stop.is_some() => {}
             Kind::PreStart if well => self.run.pre = Hook::Well,
             Kind::PreStart => {
-                (self.run.pre, self.run.fault) = (Hook::Badly, true);
+                (self.run.pre, self.run.fault, self.run.hook_code) = (Hook::Badly, true, Some(exit.code()));
                 self.run.kill_by = now.plus(policy.grace());
                 let _all_of_it_goes_first = left;
             }

@@ -14,8 +14,9 @@ mod jobs;
 mod order;
 mod quiet;
 mod tree;
+mod verdict;
 
-pub use tree::{Gone, TreeBook};
+pub use tree::TreeBook;
 
 use crate::processes::Pid;
 use zei::exit::Exit;
@@ -97,8 +98,9 @@ pub enum Hook {
 /// A run, from the moment in which its dependencies hold until nothing of it is left and its hooks have ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    pub began: Time,
     pub pre: Hook,
+    /// The code of a hook that failed.
+    pub hook_code: Option<u8>,
     pub refused: Option<Refused>,
     pub spawned: Option<Time>,
     pub main: Option<Pid>,
@@ -181,6 +183,11 @@ pub struct Sheet {
     pub streak: u32,
     pub succeeded: bool,
     held: [Held; 3],
+    /// It was up, or had nothing to come up for, at some moment.
+    pub came_up: bool,
+    /// The code that the last end stands for.
+    pub code: Option<u8>,
+    ends: Vec<verdict::End>,
     // Health.
     pub health: Sick,
     pub failures: u32,
@@ -206,10 +213,10 @@ pub struct Sheet {
 }
 
 impl Run {
-    fn new(now: Time, policy: &Policy) -> Run {
+    fn new(policy: &Policy) -> Run {
         Run {
-            began: now,
             pre: Hook::NotYet,
+            hook_code: None,
             refused: None,
             spawned: None,
             main: None,
@@ -251,13 +258,16 @@ impl Sheet {
             next: Next::Down,
             since: now,
             dependency_failed: None,
-            run: Run::new(now, policy),
+            run: Run::new(policy),
             runs: 0,
             job: None,
             restarts: 0,
             streak: 0,
             succeeded: false,
             held: [Held::default(); 3],
+            came_up: false,
+            code: None,
+            ends: Vec::new(),
             health: Sick::Untested,
             failures: 0,
             probe_at: Time::NEVER,

@@ -45,6 +45,12 @@ impl World<'_> {
         if (0..self.places.len()).all(ended) {
             return self.wrong("rest", "everything has ended for good, and nobody noticed".into());
         }
+        if self.lacks_end() {
+            return self.wrong("rest", "what has ended is the end of all, and nobody noticed".into());
+        }
+        if self.lacks_readiness() {
+            return self.wrong("ready", "all is up, and nobody has said so".into());
+        }
         self.signal(zei::signal::TERM);
     }
 

@@ -117,10 +117,8 @@ impl Sheet {
     /// A supervisor goes on with this, after its predecessor was killed. `gone`: nothing of that is left.
     pub fn take_over(&mut self, claim: Phase, now: Time, policy: &Policy, gone: bool) -> Verdict {
         self.job = None;
-        if self.next == Next::Slots {
-            if self.slot == 0 {
-                self.plan_at = now;
-            }
+        if self.next == Next::Slots && self.slot == 0 {
+            self.plan_at = now;
         }
         if !gone {
             rule!(claim == Phase::Failed(Reason::Stray), "left behind", "it goes on as {claim:?} beside what is left");

@@ -63,7 +63,7 @@ fn a_mark_is_not_part_of_the_output_and_ends_the_line_before_it() {
 
 /// A line that says by itself whether it is whole.
 fn line(writer: usize, number: usize) -> String {
-    let length = number * 7919 % 400 + if number % 97 == 0 { 2500 } else { 0 };
+    let length = number * 7919 % 400 + if number.is_multiple_of(97) { 2500 } else { 0 };
     format!("{writer} {number} {length} {} end\n", "x".repeat(length))
 }
 

@@ -3,7 +3,7 @@
 //! Owns: the layout below the run directory and of the configuration. Must never: touch a file.
 //!
 //! ```text
-//! /run/zei/init/{lock,control,acks,status,event,events}
+//! /run/zei/init/{lock,control,acks,status,event,events,sources,report.0 ...}
 //! /run/zei/services/NAME/{control,acks,status,event,needs,last}
 //! ```
 
@@ -39,8 +39,16 @@ pub const EVENT: &str = "event";
 pub const EVENTS: &str = "events";
 /// What a service depends on (see `protocol::needs`).
 pub const NEEDS: &str = "needs";
+/// The same, until it takes the other's place.
+pub const NEW_NEEDS: &str = "needs.new";
 /// The last lines of a service whose output is pumped (see `protocol::last`).
 pub const LAST: &str = "last";
+/// What the configuration was read from (see `protocol::sources`).
+pub const SOURCES: &str = "sources";
+/// The same, until it takes the other's place.
+pub const NEW_SOURCES: &str = "sources.new";
+/// In front of a dot and a number: what a change of the tree has found (see `protocol::changes`).
+pub const REPORT: &str = "report";
 /// Locked by a live zei-init, empty.
 pub const LOCK: &str = "lock";
 

@@ -304,6 +304,9 @@ impl World {
                     Effect::Forward(_) | Effect::ForwardToCommand(_) | Effect::Reload => {}
                     // No dependency of a plan asks for it.
                     Effect::Restart { .. } => panic!("nobody follows"),
+                    Effect::Retire(..) | Effect::Renew(..) | Effect::Remove(_) | Effect::Applied => {
+                        panic!("nobody changes the tree")
+                    }
                     Effect::Waiting(..) => self.reach(Reached::Reminder),
                     Effect::Overdue(_) => self.reach(Reached::Overdue),
                 }

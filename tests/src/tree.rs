@@ -282,15 +282,20 @@ impl Tree {
     /// # Panics
     /// Where it can't be started.
     pub fn ctl(&self, words: &str) -> Said {
+        let output = self.client(words).output().expect("zei-ctl can be started");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0));
+        Said { code, out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// zei-ctl with these words, to be started.
+    pub fn client(&self, words: &str) -> Command {
         let mut command = Command::new(program("zei-ctl"));
         command.args(words.split_ascii_whitespace()).stdin(Stdio::null());
         if let Some(run) = &self.run {
             command.env(paths::RUN_VARIABLE, run);
         }
-        let output = command.output().expect("zei-ctl can be started");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let code = output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0));
-        Said { code, out: text(&output.stdout), err: text(&output.stderr) }
+        command
     }
 
     /// Runs zei-ctl, which must succeed; returns its standard output.

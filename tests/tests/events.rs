@@ -11,20 +11,18 @@ use zei_tests::lines::Lines;
 use zei_tests::tree::Tree;
 use zei_tests::{process, program};
 
-/// What may follow each state. A supervisor that takes over says `running`, or what the killed one had recorded last.
+/// What may follow each state. That a process is being made is told only where it takes time, or where the supervisor
+/// was killed just then.
 const LEGAL: &[(&str, &[&str])] = &[
-    ("waiting", &["starting", "stopped", "failed"]),
-    (
-        "starting",
-        &["starting", "running", "stopping", "waiting", "restart_pending", "scheduled", "completed", "failed"],
-    ),
+    ("waiting", &["starting", "running", "restart_pending", "stopped", "failed"]),
+    ("starting", &["running", "stopping", "waiting", "restart_pending", "scheduled", "completed", "failed"]),
     ("running", &["running", "stopping", "waiting", "restart_pending", "scheduled", "completed", "failed"]),
     ("stopping", &["stopping", "stopped", "waiting", "restart_pending", "scheduled", "completed", "failed"]),
     ("restart_pending", &["waiting", "stopped"]),
     ("scheduled", &["waiting", "stopped"]),
     ("stopped", &["waiting"]),
     ("completed", &["waiting", "stopped"]),
-    ("failed", &["waiting", "starting", "stopped"]),
+    ("failed", &["waiting", "starting", "running", "stopped"]),
 ];
 
 /// A `zei-ctl events` that runs beside the test.
@@ -103,7 +101,7 @@ fn a_follower_sees_every_state_of_a_thousand_rapid_restarts() {
     for run in 1..=1000_u64 {
         let states: Vec<&str> =
             web.iter().filter(|event| event["run"] == run).map(|event| event["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["starting", "running", "waiting"], "run {run}");
+        assert_eq!(states, ["running", "waiting"], "run {run}");
     }
 }
 
@@ -132,8 +130,8 @@ fn a_killed_supervisor_leaves_no_gap() {
     check(&events);
     for name in names.iter().filter(|name| name.starts_with("calm")) {
         let states: Vec<&str> =
-            of(&events, name).iter().take(5).map(|event| event["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["starting", "running", "restart_pending", "waiting", "starting"], "{name}");
+            of(&events, name).iter().take(4).map(|event| event["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["running", "restart_pending", "waiting", "running"], "{name}");
     }
 }
 

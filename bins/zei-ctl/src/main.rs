@@ -1,4 +1,4 @@
-//! Client of a running zei: list, status, start, stop, restart, signal, events, why.
+//! Client of a running zei: list, status, start, stop, restart, signal, apply, events, why.
 //!
 //! Owns: the command line. Must never: do anything but hand it over; `report` prints.
 
@@ -126,6 +126,29 @@ enum Command {
         #[arg(long, value_parser = client::duration, value_name = "DURATION")]
         timeout: Option<Span>,
     },
+    /// Read the configuration again, and start, stop and restart what has changed
+    Apply {
+        /// Only show what differs
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        patience: Waiting,
+    },
+    /// Bring in one service of the configuration, or the services of another file
+    Add {
+        /// A service's name; with a slash in it, or with .yaml or .yml at its end, a file
+        #[arg(value_name = "NAME|FILE")]
+        what: String,
+        #[command(flatten)]
+        patience: Waiting,
+    },
+    /// Drop a service that does not run, until the next apply or add
+    Forget {
+        #[arg(value_name = "SERVICE")]
+        service: String,
+        #[command(flatten)]
+        patience: Waiting,
+    },
     /// Stop everything in order and end the container
     Shutdown {
         #[command(flatten)]
@@ -205,6 +228,9 @@ fn verb(command: Command) -> Result<Verb, clap_complete::Shell> {
             Verb::Signal { words, default: Some(signal::KILL), patience: patience.get() }
         }
         Command::Wait { services, until, timeout } => Verb::Wait { services, until: until.get(), timeout },
+        Command::Apply { dry_run, patience } => Verb::Apply { dry_run, patience: patience.get() },
+        Command::Add { what, patience } => Verb::Add { what, patience: patience.get() },
+        Command::Forget { service, patience } => Verb::Forget { service, patience: patience.get() },
         Command::Shutdown { patience } => Verb::Shutdown { patience: patience.get() },
         Command::Check { grace } => Verb::Check { grace },
     })

@@ -20,6 +20,9 @@ zei::bare_main!(run);
 const PROGRAM: &str = "zei-init";
 
 fn run(arguments: Arguments) -> u8 {
+    if let Some(code) = init::compile_plan(arguments) {
+        return code;
+    }
     match options::parse(&arguments, |name| std::env::var_os(name)) {
         Request::Print(text) => io::stdout().write_all(text.as_bytes()).map_or(exit::SYSTEM, |()| exit::OK),
         Request::Wrong(problem) => {

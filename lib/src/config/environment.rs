@@ -9,6 +9,7 @@ use crate::config::problem::{Fault, Faults};
 use crate::config::service::Scope;
 use crate::config::values;
 use crate::model::users::UserEntry;
+use crate::protocol::sources::{Found, hash};
 use std::ffi::CString;
 use std::path::Path;
 
@@ -103,6 +104,7 @@ fn files(scope: &Scope, node: &Node) -> Result<Vec<CString>, Faults> {
 /// value, `#` for a comment; no quotes, nothing expanded, any bytes but NUL.
 fn file(scope: &Scope, path: &Path) -> Result<Vec<CString>, Faults> {
     let bytes = std::fs::read(path).map_err(|error| Fault::new(format!("can't read {}: {error}", path.display())))?;
+    scope.report.source(path, Found::File(hash(&bytes)));
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut variables = Vec::new();
     let mut faults = Faults::new();

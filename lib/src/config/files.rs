@@ -1,12 +1,15 @@
 //! Which files make up a configuration.
 //!
-//! Owns: the default paths, directories, the order of reading. Must never: look into a file.
+//! Owns: the default paths, directories, the order of reading, and whose an added file may be. Must never: look into a
+//! file.
 
 use crate::config::Source;
 use crate::config::problem::Report;
 use crate::paths;
-use std::ffi::OsStr;
-use std::io;
+use crate::protocol::sources::{Found, hash, is_read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Reads every file of the source into the report, in order. False: it is the default, and nothing is there.
@@ -26,7 +29,9 @@ pub fn read_default(file: &Path, directory: &Path, report: &mut Report) -> bool 
     for path in [file, directory] {
         // Asked without following links: a link that leads nowhere is there, and is an error.
         match path.symlink_metadata() {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                report.source(path, Found::Absent);
+            }
             _ => {
                 found |= path == file || !matches!(list(path), Ok(files) if files.is_empty());
                 named(path, report);
@@ -38,6 +43,7 @@ pub fn read_default(file: &Path, directory: &Path, report: &mut Report) -> bool 
 
 fn named(path: &Path, report: &mut Report) {
     if path.is_dir() {
+        report.source(path, Found::Directory);
         match list(path) {
             Ok(files) => files.iter().for_each(|file| one(file, report)),
             Err(error) => unreadable(path, &error, report),
@@ -47,14 +53,12 @@ fn named(path: &Path, report: &mut Report) {
     }
 }
 
-/// The `*.yaml` and `*.yml` of a directory in byte order. Hidden ones are left out, as a shell's
-/// `*.yaml` does; what a ConfigMap mounts lies behind hidden links.
+/// The `*.yaml` and `*.yml` of a directory in byte order (see `protocol::sources`).
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && matches!(path.extension().and_then(OsStr::to_str), Some("yaml" | "yml")) && !path.is_dir() {
+        if is_read(&path) && !path.is_dir() {
             names.push(path);
         }
     }
@@ -65,17 +69,57 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn one(path: &Path, report: &mut Report) {
     match std::fs::read(path) {
         Err(error) => unreadable(path, &error, report),
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => {
-                report.file(path, text);
-            }
-            Err(error) => {
-                let line =
-                    1 + error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
-                let file = report.file(path, String::new());
-                report.file_fault(file, line, "is not UTF-8 text".into());
-            }
-        },
+        Ok(bytes) => take(path, bytes, report),
+    }
+}
+
+fn take(path: &Path, bytes: Vec<u8>, report: &mut Report) {
+    report.source(path, Found::File(hash(&bytes)));
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            report.file(path, text);
+        }
+        Err(error) => {
+            let line =
+                1 + error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
+            let file = report.file(path, String::new());
+            report.file_fault(file, line, "is not UTF-8 text".into());
+        }
+    }
+}
+
+/// A file that was named while zei-init runs. Who may write to it says what runs, and as whom: so it is looked at, open,
+/// each time that it is read.
+pub fn added(path: &Path, own: u32, report: &mut Report) {
+    let mut bytes = Vec::new();
+    let read = open_own(path, own).and_then(|mut file| file.read_to_end(&mut bytes).map_err(|error| error.to_string()));
+    match read {
+        Ok(_) => take(path, bytes, report),
+        Err(why) => {
+            let file = report.file(path, String::new());
+            report.file_fault(file, 0, format!("can't be added: {why}"));
+        }
+    }
+}
+
+fn open_own(path: &Path, own: u32) -> Result<File, String> {
+    // A FIFO that nobody writes to must not hold it up.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => "it is a symbolic link; name the file itself".to_owned(),
+            _ => error.to_string(),
+        })?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if ![0, own].contains(&metadata.uid()) {
+        return Err(format!("it belongs to user {}; make it root's", metadata.uid()));
+    }
+    match metadata.mode() & 0o022 {
+        0 => Ok(file),
+        _ => Err("others may write to it; chmod go-w".to_owned()),
     }
 }
 

@@ -97,8 +97,19 @@ pub fn load(source: &Source, context: &Context) -> Result<Option<Config>, Vec<Pr
 /// # Errors
 /// As [`load`].
 pub fn load_with_warnings(source: &Source, context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
+    load_all(source, &[], context)
+}
+
+/// The same, with further files behind those of the source. Such a file is taken only if it belongs to root or to the
+/// user that zei-init runs as, and nobody else may write to it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_all(source: &Source, added: &[PathBuf], context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
     let mut report = Report::default();
-    if !files::read(source, &mut report) {
+    let found = files::read(source, &mut report);
+    added.iter().for_each(|path| files::added(path, context.own.uid, &mut report));
+    if !found && added.is_empty() {
         return Ok(None);
     }
     let config = check(context, &report)?;
@@ -137,7 +148,7 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
         return Err(report.problems());
     }
     let services = drafts.into_iter().map(|draft| draft.spec).collect();
-    Ok(Config { services, shutdown_timeout, signals, exit })
+    Ok(Config { services, shutdown_timeout, signals, exit, sources: report.sources() })
 }
 
 /// Doubts a drain that leaves a service no time in a shutdown.

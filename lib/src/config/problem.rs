@@ -3,6 +3,7 @@
 //! Owns: the collection of problems while reading, and their final form. Must never: stop at the first.
 
 use crate::config::node::{self, At};
+use crate::protocol::sources::{self, Source};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -112,6 +113,7 @@ pub struct File {
 #[derive(Default)]
 pub struct Report {
     files: Vec<File>,
+    sources: RefCell<Vec<Source>>,
     found: RefCell<Vec<Found>>,
     doubts: RefCell<Vec<Found>>,
 }
@@ -136,6 +138,19 @@ impl Report {
     pub fn file(&mut self, path: &Path, text: String) -> usize {
         self.files.push(File { path: path.to_owned(), text });
         self.files.len() - 1
+    }
+
+    /// Notes what was found at a path that the configuration is read from, each path once.
+    pub fn source(&self, path: &Path, found: sources::Found) {
+        let mut sources = self.sources.borrow_mut();
+        if sources.iter().all(|source| source.path != path) {
+            sources.push(Source { path: path.to_owned(), found });
+        }
+    }
+
+    /// All that was noted so.
+    pub fn sources(&self) -> Vec<Source> {
+        self.sources.borrow().clone()
     }
 
     /// The files so far, by number.

@@ -1,6 +1,7 @@
 //! What is decided, without clock, files, environment or system calls.
 
 pub mod backoff;
+pub mod change;
 pub mod definition;
 pub mod init;
 pub mod kills;
@@ -8,6 +9,7 @@ pub mod order;
 pub mod pump;
 pub mod record;
 pub mod service;
+pub mod slot;
 pub mod spec;
 pub mod time;
 pub mod users;

@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::model::service::{
     Beside, Ending, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service, Shutdown, SpawnStage, Stage, Then,
 };
+use crate::model::slot::Slot;
 use crate::model::time::{Span, Time};
 use crate::protocol::status::Health;
 
@@ -22,9 +23,12 @@ const WORDS: usize = SIZE / 8;
 /// Where in the record a new process writes its pid (8 bytes, little-endian).
 pub const CHILD_OFFSET: usize = SIZE - 8;
 
+/// From the begin of one record to that of the next: behind each lies its [`Slot`].
+pub const STRIDE: usize = SIZE + Slot::SIZE;
+
 /// Where the record of service `index` begins; in front of the first lies zei-init's [`Order`].
 pub const fn offset(index: usize) -> u64 {
-    (SIZE as u64).saturating_mul(index as u64 + 1)
+    (STRIDE as u64).saturating_mul(index as u64).saturating_add(SIZE as u64)
 }
 
 /// What zei-init orders every supervisor to do, read by them when a TERM says so.
@@ -467,6 +471,11 @@ pub(crate) mod tests {
             assert_eq!(Order::decode(&order.encode()), order);
         }
         assert_eq!(Order::decode(&[0; Order::SIZE]), Order::default());
+    }
+
+    #[test]
+    fn records_orders_and_slots_do_not_overlap() {
+        const { assert!(offset(0) >= Order::SIZE as u64 && offset(1) - offset(0) == (SIZE + Slot::SIZE) as u64) };
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::protocol::needs;
+use crate::protocol::sources::Source;
 use crate::signal;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct Config {
     pub signals: SignalMap,
     /// When the container ends, and with which code.
     pub exit: ExitRule,
+    /// What all of that was read from.
+    pub sources: Vec<Source>,
 }
 
 /// When the container ends by itself, and what replaces the code it ends with.

@@ -14,8 +14,9 @@
 //! TOKEN is `-` where no answer is wanted, or 8 to 32 of `[A-Za-z0-9]`, freely chosen by the
 //! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`, `once`,
 //! `stop`, `restart`, `restart N` (only if its run N, of `run` in the status, has not ended), `reload`, `signal SIG`;
-//! of zei-init: `shutdown`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the same write(2), so that what somebody
-//! else left there without one does not become part of its own line.
+//! of zei-init: `shutdown`, `apply`, `apply dry-run`, `add NAME`, `add PATH` (absolute; blanks in it belong to it),
+//! `forget NAME`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the
+//! same write(2), so that what somebody else left there without one does not become part of its own line.
 //!
 //! # Answers
 //!
@@ -29,7 +30,7 @@
 //! ```
 //!
 //! `accepted` is recorded before the command is acted on and replaced in place by `done` or
-//! `failed` when its outcome stands. CODE is the exit code zei-ctl leaves with. MS is
+//! `failed` when its outcome stands (it has no ARG of `add` and `forget`). CODE is the exit code zei-ctl leaves with. MS is
 //! CLOCK_MONOTONIC. `run` counts the starts before the command. A token is acted on once: a second
 //! line with it changes nothing. Records are kept for at least a minute and at least [`KEEP`] of
 //! them; then the file is replaced by a shorter one (a new inode).
@@ -37,6 +38,9 @@
 //! # Version log
 //!
 //! 1: the first.
+
+#[cfg(test)]
+mod tests;
 
 use crate::signal;
 use crate::text::{self, Text};
@@ -75,6 +79,26 @@ pub enum Verb {
     Signal(u8),
     /// The container ends.
     Shutdown,
+    /// The configuration is read again, and the tree becomes what it says.
+    Apply {
+        /// Only what differs is told.
+        dry_run: bool,
+    },
+    /// One service, or the services of one file, become what the configuration says; the argument says which.
+    Add,
+    /// A service is dropped; the argument says which.
+    Forget,
+}
+
+impl Verb {
+    /// Whether it is zei-init's, and no service's.
+    pub const fn is_of_init(self) -> bool {
+        match self {
+            Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => true,
+            Verb::Start | Verb::StartAlone | Verb::Once | Verb::Stop | Verb::Reload | Verb::Signal(_) => false,
+            Verb::Restart | Verb::RestartRun(_) => false,
+        }
+    }
 }
 
 /// The words of all verbs, with what they do; documentation is checked against it.
@@ -85,16 +109,21 @@ pub const VERBS: &[(&str, &str)] = &[
     ("restart", "the service is wanted, by a new process; `restart N`: only if its run N has not ended"),
     ("reload", "the service reads its configuration again, by the signal or command of its `reload` key"),
     ("signal", "sends the signal named by the argument to the main process"),
-    ("shutdown", "ends the container (zei-init's own control FIFO only)"),
+    ("shutdown", "ends the container (zei-init's own control FIFO only, as those that follow)"),
+    ("apply", "reads the configuration again and changes the tree to it; `apply dry-run`: only tells what differs"),
+    ("add", "brings in the service of that name, or the services of the file of that absolute path"),
+    ("forget", "drops the service of that name, which must not run"),
 ];
 
 /// One line, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// Under which the answer stands; `None` where none is wanted.
     pub token: Option<Token>,
     /// What is asked for.
     pub verb: Verb,
+    /// Of [`Verb::Add`] and [`Verb::Forget`]: what or whom; else empty.
+    pub argument: &'a str,
 }
 
 /// Why a line is no request.
@@ -118,7 +147,9 @@ impl fmt::Display for Reject {
             Reject::TooLong => "a line has at most 512 bytes",
             Reject::NotText => "a line is text",
             Reject::Token => "a line begins with '-' or a token of 8 to 32 letters and digits",
-            Reject::Verb => "the verbs are start, once, stop, restart, reload, signal, shutdown",
+            Reject::Verb => {
+                "the verbs are start, once, stop, restart, reload, signal; of zei-init shutdown, apply, add, forget"
+            }
             Reject::Argument => "that verb takes another argument",
         })
     }
@@ -126,19 +157,27 @@ impl fmt::Display for Reject {
 
 /// Reads one line, given without its newline. A rejected line's token comes along where it had one,
 /// so that the failure can be answered.
-pub fn parse(line: &[u8]) -> Result<Request, (Option<Token>, Reject)> {
+pub fn parse(line: &[u8]) -> Result<Request<'_>, (Option<Token>, Reject)> {
     let line = core::str::from_utf8(line).map_err(|_| (None, Reject::NotText))?;
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err((None, Reject::NotText));
     }
-    let mut words = line.split_ascii_whitespace();
-    let token = match words.next() {
-        Some("-") => None,
-        Some(word) => Some(parse_token(word).ok_or((None, Reject::Token))?),
-        None => return Err((None, Reject::Token)),
+    let (first, rest) = split(line);
+    let token = match first {
+        "-" => None,
+        word => Some(parse_token(word).ok_or((None, Reject::Token))?),
     };
-    let verb = parse_verb(&mut words).map_err(|reject| (token, reject))?;
-    Ok(Request { token, verb })
+    match parse_verb(rest) {
+        Ok((Verb::Add | Verb::Forget, "")) => Err((token, Reject::Argument)),
+        Ok((verb, argument)) => Ok(Request { token, verb, argument }),
+        Err(reject) => Err((token, reject)),
+    }
+}
+
+/// The first word, and what follows it.
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim_ascii();
+    text.split_once([' ', '\t']).map_or((text, ""), |(word, rest)| (word, rest.trim_ascii_start()))
 }
 
 fn parse_token(word: &str) -> Option<Token> {
@@ -146,25 +185,27 @@ fn parse_token(word: &str) -> Option<Token> {
     good.then(|| Token::from(word))
 }
 
-fn parse_verb<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Verb, Reject> {
-    let verb = words.next().ok_or(Reject::Verb)?;
-    let argument = words.next();
-    if words.next().is_some() {
-        return Err(Reject::Argument);
-    }
-    match (verb, argument) {
-        ("start", None) => Ok(Verb::Start),
-        ("start", Some("nodeps")) => Ok(Verb::StartAlone),
-        ("once", None) => Ok(Verb::Once),
-        ("stop", None) => Ok(Verb::Stop),
-        ("restart", None) => Ok(Verb::Restart),
-        ("restart", Some(run)) => run.parse().map(Verb::RestartRun).map_err(|_| Reject::Argument),
-        ("reload", None) => Ok(Verb::Reload),
-        ("signal", Some(name)) => signal::parse(name).map(Verb::Signal).ok_or(Reject::Argument),
-        ("shutdown", None) => Ok(Verb::Shutdown),
-        (verb, _) if VERBS.iter().any(|(known, _)| *known == verb) => Err(Reject::Argument),
-        _ => Err(Reject::Verb),
-    }
+/// The verb, and the argument where that is not part of it.
+fn parse_verb(text: &str) -> Result<(Verb, &str), Reject> {
+    let (verb, argument) = split(text);
+    let verb = match (verb, argument) {
+        ("start", "") => Verb::Start,
+        ("start", "nodeps") => Verb::StartAlone,
+        ("once", "") => Verb::Once,
+        ("stop", "") => Verb::Stop,
+        ("restart", "") => Verb::Restart,
+        ("restart", run) => Verb::RestartRun(run.parse().map_err(|_| Reject::Argument)?),
+        ("reload", "") => Verb::Reload,
+        ("signal", name) => Verb::Signal(signal::parse(name).ok_or(Reject::Argument)?),
+        ("shutdown", "") => Verb::Shutdown,
+        ("apply", "") => Verb::Apply { dry_run: false },
+        ("apply", "dry-run") => Verb::Apply { dry_run: true },
+        ("add", argument) => return Ok((Verb::Add, argument)),
+        ("forget", argument) => return Ok((Verb::Forget, argument)),
+        (verb, _) if VERBS.iter().any(|(known, _)| *known == verb) => return Err(Reject::Argument),
+        _ => return Err(Reject::Verb),
+    };
+    Ok((verb, ""))
 }
 
 impl fmt::Display for Verb {
@@ -179,16 +220,22 @@ impl fmt::Display for Verb {
             Verb::Reload => f.write_str("reload"),
             Verb::Signal(number) => write!(f, "signal {}", signal::Name(*number)),
             Verb::Shutdown => f.write_str("shutdown"),
+            Verb::Apply { dry_run: false } => f.write_str("apply"),
+            Verb::Apply { dry_run: true } => f.write_str("apply dry-run"),
+            Verb::Add => f.write_str("add"),
+            Verb::Forget => f.write_str("forget"),
         }
     }
 }
 
 /// The line itself, newline included.
-impl fmt::Display for Request {
+impl fmt::Display for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.token {
-            Some(token) => writeln!(f, "{token} {}", self.verb),
-            None => writeln!(f, "- {}", self.verb),
+        let Request { token, verb, argument } = self;
+        let blank = if argument.is_empty() { "" } else { " " };
+        match token {
+            Some(token) => writeln!(f, "{token} {verb}{blank}{argument}"),
+            None => writeln!(f, "- {verb}{blank}{argument}"),
         }
     }
 }
@@ -267,7 +314,7 @@ fn decode_accepted(rest: &str) -> Option<Progress> {
     let mut words = rest.splitn(3, ' ');
     let run = words.next()?.strip_prefix("run=")?.parse().ok()?;
     let merged = words.next()? == "merged=1";
-    let verb = parse_verb(&mut words.next()?.split_ascii_whitespace()).ok()?;
+    let (verb, _) = parse_verb(words.next()?).ok()?;
     Some(Progress::Accepted { verb, run, merged })
 }
 
@@ -307,144 +354,5 @@ impl Lines {
                 self.overlong = true;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn token(text: &str) -> Token {
-        Token::from(text)
-    }
-
-    #[test]
-    fn the_documented_lines_are_read_as_documented() {
-        let with = |verb| Ok(Request { token: Some(token("abcdEF12")), verb });
-        assert_eq!(parse(b"- restart"), Ok(Request { token: None, verb: Verb::Restart }));
-        assert_eq!(parse(b"abcdEF12 start"), with(Verb::Start));
-        assert_eq!(parse(b"abcdEF12  start nodeps"), with(Verb::StartAlone));
-        assert_eq!(parse(b"abcdEF12 once"), with(Verb::Once));
-        assert_eq!(parse(b"abcdEF12 restart 7"), with(Verb::RestartRun(7)));
-        assert_eq!(parse(b"abcdEF12 stop"), with(Verb::Stop));
-        assert_eq!(parse(b"abcdEF12 reload"), with(Verb::Reload));
-        assert_eq!(parse(b"abcdEF12 signal hup"), with(Verb::Signal(1)));
-        assert_eq!(parse(b"abcdEF12 shutdown"), with(Verb::Shutdown));
-    }
-
-    #[test]
-    fn every_verb_in_the_table_is_known_to_the_parser() {
-        for (verb, _) in VERBS {
-            assert_ne!(parse(format!("- {verb}").as_bytes()).err(), Some((None, Reject::Verb)), "{verb}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_command_is_rejected_with_its_reason() {
-        for (line, reject) in [
-            (&b""[..], Reject::Token),
-            (b"restart", Reject::Token),
-            (b"short restart", Reject::Token),
-            (b"-", Reject::Verb),
-            (b"- fly", Reject::Verb),
-            (b"- stop now", Reject::Argument),
-            (b"- reload now", Reject::Argument),
-            (b"- restart now", Reject::Argument),
-            (b"- restart -1", Reject::Argument),
-            (b"- restart 1 2", Reject::Argument),
-            (b"- signal", Reject::Argument),
-            (b"- signal NOPE", Reject::Argument),
-            (b"- signal HUP HUP", Reject::Argument),
-            (b"- stop\0", Reject::NotText),
-            (b"\xff\xfe stop", Reject::NotText),
-        ] {
-            assert_eq!(parse(line), Err((None, reject)), "{}", line.escape_ascii());
-        }
-        assert_eq!(parse(b"abcdEF12 fly"), Err((Some(token("abcdEF12")), Reject::Verb)));
-    }
-
-    #[test]
-    fn a_record_is_one_line_of_fixed_length_that_cat_can_show() {
-        let ack =
-            Ack { token: token("abcdEF12"), progress: Progress::Done, at: 77, text: Text::from("pid=4711 merged") };
-        let golden = format!("{:<191}\n", "abcdEF12 done 0 at=77 pid=4711 merged");
-        assert_eq!(ack.encode(), golden.as_bytes());
-        let progress = Progress::Accepted { verb: Verb::Signal(37), run: 3, merged: true };
-        let ack = Ack { progress, text: Text::new(), ..ack };
-        let golden = format!("{:<191}\n", "abcdEF12 accepted 0 at=77 run=3 merged=1 signal RTMIN+3");
-        assert_eq!(ack.encode(), golden.as_bytes());
-    }
-
-    fn any_verb() -> impl Strategy<Value = Verb> {
-        prop_oneof![
-            Just(Verb::Start),
-            Just(Verb::StartAlone),
-            Just(Verb::Once),
-            Just(Verb::Stop),
-            Just(Verb::Restart),
-            any::<u32>().prop_map(Verb::RestartRun),
-            Just(Verb::Reload),
-            (1u8..=64).prop_map(Verb::Signal),
-            Just(Verb::Shutdown)
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_request_is_read_back_from_its_own_line(name in "-|[A-Za-z0-9]{8,32}", verb in any_verb()) {
-            let request = Request { token: (name != "-").then(|| token(&name)), verb };
-            let line = request.to_string();
-            prop_assert!(line.len() <= LINE && line.ends_with('\n'));
-            prop_assert_eq!(parse(line.trim_end_matches('\n').as_bytes()), Ok(request));
-        }
-
-        #[test]
-        fn an_ack_is_read_back_from_its_own_record(
-            name in "[A-Za-z0-9]{8,32}", at: u64, run: u32, merged: bool, verb in any_verb(), text in "([a-z=0-9]{1,9} ){0,5}[a-z]{1,5}", code: u8, kind in 0..3
-        ) {
-            let (progress, text) = match kind {
-                0 => (Progress::Accepted { verb, run, merged }, Text::new()),
-                1 => (Progress::Done, Text::from(text.as_str())),
-                _ => (Progress::Failed(code), Text::from(text.as_str())),
-            };
-            let ack = Ack { token: token(&name), progress, at, text };
-            prop_assert_eq!(Ack::decode(&ack.encode()), Some(ack));
-        }
-
-        #[test]
-        fn any_bytes_in_any_pieces_are_lines_or_rejected(bytes: Vec<u8>, cut in 1usize..40) {
-            let mut whole = Vec::new();
-            Lines::default().feed(&bytes, |line| whole.push(line.map(<[u8]>::to_vec)));
-            let (mut lines, mut pieces) = (Lines::default(), Vec::new());
-            for piece in bytes.chunks(cut) {
-                lines.feed(piece, |line| pieces.push(line.map(<[u8]>::to_vec)));
-            }
-            prop_assert_eq!(&whole, &pieces);
-            for line in whole.into_iter().flatten() {
-                let _ = parse(&line);
-            }
-            let _ = Ack::decode(&bytes);
-        }
-    }
-
-    #[test]
-    fn a_blank_line_means_nothing_and_a_newline_ends_what_was_left_without_one() {
-        let mut lines = Lines::default();
-        let mut seen = Vec::new();
-        for piece in [&b"\n\n \t\n"[..], b"garbage", b"\n- stop\n", b"\n- start\n\n"] {
-            lines.feed(piece, |line| seen.push(line.map(<[u8]>::to_vec)));
-        }
-        assert_eq!(seen, [Ok(b"garbage".to_vec()), Ok(b"- stop".to_vec()), Ok(b"- start".to_vec())]);
-    }
-
-    #[test]
-    fn an_overlong_line_is_rejected_once_and_the_next_one_is_read() {
-        let mut lines = Lines::default();
-        let mut seen = Vec::new();
-        let mut bytes = vec![b'x'; 5000];
-        bytes.extend_from_slice(b"\n- stop\n");
-        lines.feed(&bytes, |line| seen.push(line.map(<[u8]>::to_vec)));
-        assert_eq!(seen, [Err(Reject::TooLong), Ok(b"- stop".to_vec())]);
     }
 }

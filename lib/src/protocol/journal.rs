@@ -142,8 +142,13 @@ impl Entry {
         line.put("reason", !self.reason.as_str().is_empty(), OneLine(&self.reason));
         line.put("text", !self.text.as_str().is_empty(), OneLine(&self.text));
         let mut record = [b' '; RECORD];
-        let ended = line.0.as_bytes().iter().chain(core::iter::repeat_n(&b' ', RECORD - 1 - line.0.as_bytes().len()));
-        record.iter_mut().zip(ended.chain(b"\n")).for_each(|(to, from)| *to = *from);
+        let text = line.0.as_bytes();
+        if let Some(place) = record.get_mut(..text.len()) {
+            place.copy_from_slice(text);
+        }
+        if let Some(last) = record.last_mut() {
+            *last = b'\n';
+        }
         record
     }
 

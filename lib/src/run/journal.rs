@@ -113,6 +113,11 @@ impl Journal {
         self.news
     }
 
+    /// Somebody else rings for what was noted.
+    pub const fn is_heard(&mut self) {
+        self.news = false;
+    }
+
     /// Wakes whoever follows. `services` is the directory of all services' directories, which lies beside zei-init's.
     pub fn ring(&mut self, services: Option<&OwnedFd>) {
         if let Some(services) = services.filter(|_| self.news) {

@@ -55,6 +55,13 @@ impl Place {
         openat(&*self.directory, name, flags, Mode::from_bits_truncate(0o644))
     }
 
+    /// Writes a whole file that only this user may read, in the place of one of the same name.
+    pub fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(&*self.directory, name, flags, Mode::from_bits_truncate(0o600))?;
+        crate::sys::memfd::write_all(&file, content)
+    }
+
     /// Puts one file in the place of another.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         nix::fcntl::renameat(&*self.directory, from, &*self.directory, to)

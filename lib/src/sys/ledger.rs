@@ -4,10 +4,12 @@
 //! Must never: depend on /run, which may be full, read-only or gone.
 
 use crate::model::kills::Kills;
-use crate::model::record::{Order, Record, SIZE, offset};
+use crate::model::record::{Order, Record, SIZE, STRIDE, offset};
+use crate::model::slot::Slot;
 use crate::sys::raw;
 use nix::errno::Errno;
 use nix::sys::uio::{pread, pwrite};
+use nix::unistd::ftruncate;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 /// In a supervisor: the sealed definitions.
@@ -51,19 +53,44 @@ impl Ledger {
         Ledger { file }
     }
 
+    /// Makes room for the records of so many services; what was written stays.
+    pub fn make_room(&self, services: usize) -> Result<(), Errno> {
+        ftruncate(&self.file, place(services))
+    }
+
     /// The record of a service; `None` where none was written yet.
     pub fn read(&self, index: usize) -> Option<Record> {
-        let mut bytes = [0; SIZE];
+        self.entry(index).1
+    }
+
+    /// What zei-init says of a service, and its record.
+    pub fn entry(&self, index: usize) -> (Slot, Option<Record>) {
+        let mut bytes = [0; STRIDE];
+        let mut slot = Slot::default();
         // A write met half-way is over within microseconds.
         for _attempt in 0..1000 {
-            if pread(&self.file, &mut bytes, place(index)) != Ok(SIZE) || bytes.starts_with(&[0; 8]) {
-                return None;
+            if pread(&self.file, &mut bytes, place(index)) != Ok(STRIDE) {
+                return (slot, None);
             }
-            if let Some(record) = Record::decode(&bytes) {
-                return Some(record);
+            slot = bytes.last_chunk().map_or(slot, |bytes| Slot::decode(*bytes));
+            if bytes.starts_with(&[0; 8]) {
+                return (slot, None);
+            }
+            if let Some(record) = bytes.first_chunk().and_then(Record::decode) {
+                return (slot, Some(record));
             }
         }
-        None
+        (slot, None)
+    }
+
+    /// Says something of a service to its supervisor and its dependents.
+    pub fn mark(&self, index: usize, slot: Slot) -> Result<(), Errno> {
+        pwrite(&self.file, &slot.encode(), place(index) + SIZE as i64).map(drop)
+    }
+
+    /// Nothing is recorded about a service any more.
+    pub fn clear(&self, index: usize) -> Result<(), Errno> {
+        pwrite(&self.file, &[0; STRIDE], place(index)).map(drop)
     }
 
     /// Replaces the record of a service.

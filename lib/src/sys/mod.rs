@@ -7,6 +7,7 @@ pub mod event;
 pub mod ledger;
 pub mod lock;
 pub mod logpipe;
+pub mod memfd;
 pub mod notify;
 pub mod nowait;
 pub mod oom;

@@ -1,48 +1,31 @@
-//! Definitions: what zei-init compiles from the configuration for its supervisors.
+//! Definitions: what is compiled from the configuration for the supervisors, and for zei-init.
 //!
-//! Owns: the bytes. Must never: be read by anything but zei-supervise of the same build.
+//! Owns: the bytes. Must never: be read by anything but zei-init and zei-supervise of the same build.
 //!
 //! All definitions of a tree lie in one sealed memfd that every supervisor maps, so a supervisor
-//! parses no YAML and holds no copy: strings are borrowed, NUL included, from the mapping.
+//! parses no YAML and holds no copy: strings are borrowed, NUL included, from the mapping. Keys are parted by whom they
+//! concern, so that a change that concerns zei-init alone can be told from one that concerns a process.
 //!
 //! ```text
-//! count     u32, little-endian: sections, the common one included
+//! count     u32, little-endian: sections; 2 N + 2 for N services
 //! ends      u32 each: where each section ends, counted from the file's begin
-//! sections  KEY=VALUE\0 …; section 0 is the container's environment, section N+1 service N; a service with
-//!           an environment of its own has the whole of it
+//! sections  KEY=VALUE\0 …; section 0 is the container's environment, section I + 1 service I, as its supervisor
+//!           needs it (with an environment of its own it has the whole of it), section N + I + 1 the same service, as
+//!           zei-init needs it, the last one the tree as a whole; there is no service where both are empty
 //! ```
 
+mod keys;
+pub mod plan;
 mod policy;
 #[cfg(test)]
 mod tests;
 
 use crate::model::service::Kind;
-use crate::model::spec::{Condition, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec};
+use crate::model::spec::{Condition, Dependency, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec};
 use crate::name::ServiceName;
 use core::ffi::CStr;
 use std::collections::HashMap;
 use std::ffi::CString;
-
-/// All definitions of a tree, encoded. `environment` is what services start from; `nofile` the limit of
-/// descriptors that zei-init was started with, where it has another one itself.
-pub fn encode(services: &[ServiceSpec], environment: &[impl AsRef<CStr>], nofile: Option<(u64, u64)>) -> Vec<u8> {
-    let mut common = Vec::new();
-    if let Some((soft, hard)) = nofile {
-        put(&mut common, "nofile", format!("{soft} {hard}").as_bytes());
-    }
-    for variable in environment {
-        put(&mut common, "env", variable.as_ref().to_bytes());
-    }
-    let own = services.iter().map(|service| encode_service(service, services, environment));
-    let sections: Vec<Vec<u8>> = core::iter::once(common).chain(own).collect();
-    let mut end = 4 * (sections.len() + 1);
-    let mut bytes = to_u32(sections.len());
-    for section in &sections {
-        end += section.len();
-        bytes.extend(to_u32(end));
-    }
-    bytes.into_iter().chain(sections.into_iter().flatten()).collect()
-}
 
 fn to_u32(number: usize) -> Vec<u8> {
     u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes().to_vec()
@@ -55,7 +38,8 @@ fn put(section: &mut Vec<u8>, key: &str, value: &[u8]) {
     section.push(0);
 }
 
-fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl AsRef<CStr>]) -> Vec<u8> {
+/// What a supervisor needs of its service; `places`: the index of each of `all`.
+fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], places: &[usize], environment: &[&CStr]) -> Vec<u8> {
     let mut section = Vec::new();
     let mut set = |key: &str, value: &str| put(&mut section, key, value.as_bytes());
     set("name", spec.name.as_str());
@@ -79,14 +63,11 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl A
         }
     }
     for dependency in &spec.dependencies {
-        let name = all.get(dependency.service).map_or("", |service| service.name.as_str());
-        let condition = match dependency.condition {
-            Condition::Started => "started",
-            Condition::Healthy => "healthy",
-            Condition::Completed => "completed",
-        };
-        set("dependency", &format!("{} {condition} {name}", dependency.service));
+        if let (Some(other), Some(place)) = (all.get(dependency.service), places.get(dependency.service)) {
+            put_dependency(&mut section, dependency, *place, other.name);
+        }
     }
+    let mut set = |key: &str, value: &str| put(&mut section, key, value.as_bytes());
     match &spec.ready {
         None => {}
         Some(ReadyTest::NotifySystemd) => set("ready_by", "systemd"),
@@ -121,6 +102,15 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], environment: &[impl A
         }
     }
     section
+}
+
+fn put_dependency(section: &mut Vec<u8>, edge: &Dependency, place: usize, name: ServiceName) {
+    let condition = match edge.condition {
+        Condition::Started => "started",
+        Condition::Healthy => "healthy",
+        Condition::Completed => "completed",
+    };
+    put(section, "dependency", format!("{place} {condition} {name}").as_bytes());
 }
 
 fn job_of(spec: &ServiceSpec, kind: Kind) -> Option<&Job> {
@@ -165,10 +155,9 @@ fn put_job(section: &mut Vec<u8>, key: &str, job: &Job) {
 
 /// The container's environment (or nothing) and the service's own: a later variable replaces an earlier one
 /// of the same name. Merged here, once, and not at every start.
-fn merge<'a>(spec: &'a ServiceSpec, environment: &'a [impl AsRef<CStr>]) -> Vec<&'a CStr> {
+fn merge<'a>(spec: &'a ServiceSpec, environment: &[&'a CStr]) -> Vec<&'a CStr> {
     let own: Vec<&CStr> = spec.environment.iter().map(CString::as_c_str).collect();
-    let common: Vec<&CStr> =
-        if spec.clear_environment { Vec::new() } else { environment.iter().map(AsRef::as_ref).collect() };
+    let common: Vec<&CStr> = if spec.clear_environment { Vec::new() } else { environment.to_vec() };
     let all: Vec<&CStr> = common.into_iter().chain(own).collect();
     let last: HashMap<&[u8], usize> = all.iter().enumerate().map(|(index, variable)| (key(variable), index)).collect();
     let is_last = |(index, variable): &(usize, &&CStr)| last.get(key(variable)) == Some(index);
@@ -188,26 +177,41 @@ fn encode_output(output: &Output) -> &[u8] {
 }
 
 /// The sections of the memfd.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Definitions<'a>(pub &'a [u8]);
 
 impl<'a> Definitions<'a> {
-    fn section(&self, index: usize) -> Option<Section<'a>> {
-        let number = |at: usize| -> Option<usize> {
-            let bytes = self.0.get(at.checked_mul(4)?..)?.first_chunk()?;
-            usize::try_from(u32::from_le_bytes(*bytes)).ok()
-        };
-        let count = number(0)?;
+    fn number(self, at: usize) -> Option<usize> {
+        let bytes = self.0.get(at.checked_mul(4)?..)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*bytes)).ok()
+    }
+
+    fn section(self, index: usize) -> Option<Section<'a>> {
+        let count = self.number(0)?;
         if index >= count {
             return None;
         }
-        let begin = if index == 0 { 4 * (count + 1) } else { number(index)? };
-        self.0.get(begin..number(index + 1)?).map(Section)
+        let begin = if index == 0 { 4 * (count + 1) } else { self.number(index)? };
+        self.0.get(begin..self.number(index + 1)?).map(Section)
+    }
+
+    /// How many services there are, those that are gone among them.
+    pub fn count(self) -> usize {
+        self.number(0).unwrap_or(0).saturating_sub(2) / 2
+    }
+
+    fn service_section(self, index: usize) -> Option<Section<'a>> {
+        if index < self.count() { self.section(index + 1) } else { None }
+    }
+
+    /// The name of service `index`; `None`: there is none.
+    pub fn name(self, index: usize) -> Option<ServiceName> {
+        ServiceName::parse(self.service_section(index)?.text("name")?).ok()
     }
 
     /// The definition of service `index`.
-    pub fn service(&self, index: usize) -> Option<Definition<'a>> {
-        Definition::decode(self.section(index.checked_add(1)?)?, self.section(0)?)
+    pub fn service(self, index: usize) -> Option<Definition<'a>> {
+        Definition::decode(self.service_section(index)?, self.section(0)?)
     }
 }
 
@@ -233,6 +237,19 @@ impl<'a> Section<'a> {
 
     fn number<T: core::str::FromStr>(self, key: &'static str) -> Option<T> {
         self.text(key)?.parse().ok()
+    }
+
+    fn needs(self) -> impl Iterator<Item = Needs> + use<'a> {
+        self.all("dependency").filter_map(|text| {
+            let mut words = text.to_str().ok()?.split(' ');
+            let index = words.next()?.parse().ok()?;
+            let condition = match words.next()? {
+                "completed" => Condition::Completed,
+                "healthy" => Condition::Healthy,
+                _ => Condition::Started,
+            };
+            Some(Needs { index, name: ServiceName::parse(words.next()?).ok()?, condition })
+        })
     }
 
     /// A value of exactly so many numbers.
@@ -373,16 +390,7 @@ impl<'a> Definition<'a> {
 
     /// The dependencies.
     pub fn needs(&self) -> impl Iterator<Item = Needs> + use<'a> {
-        self.own.all("dependency").filter_map(|text| {
-            let mut words = text.to_str().ok()?.split(' ');
-            let index = words.next()?.parse().ok()?;
-            let condition = match words.next()? {
-                "completed" => Condition::Completed,
-                "healthy" => Condition::Healthy,
-                _ => Condition::Started,
-            };
-            Some(Needs { index, name: ServiceName::parse(words.next()?).ok()?, condition })
-        })
+        self.own.needs()
     }
 
     /// The environment.

@@ -60,9 +60,9 @@ pub(super) fn encode(policy: &Policy, mut set: impl FnMut(&'static str, &str)) {
     }
     if let Some(HealthPolicy { interval, timeout, retries, start_period, start_interval, on_unhealthy }) = health {
         let then = match on_unhealthy {
-            OnUnhealthy::None => 0,
+            // A shutdown is for zei-init to begin.
+            OnUnhealthy::None | OnUnhealthy::Shutdown => 0,
             OnUnhealthy::Restart => 1,
-            OnUnhealthy::Shutdown => 2,
         };
         let (interval, timeout, period, start) = (interval.0, timeout.0, start_period.0, start_interval.0);
         set("health_policy", &format!("{interval} {timeout} {retries} {period} {start} {then}"));
@@ -121,7 +121,6 @@ pub(super) fn decode(own: Section<'_>) -> Option<Policy> {
             start_interval: Span(start),
             on_unhealthy: match then {
                 1 => OnUnhealthy::Restart,
-                2 => OnUnhealthy::Shutdown,
                 _ => OnUnhealthy::None,
             },
         }),

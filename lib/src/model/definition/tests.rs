@@ -1,12 +1,26 @@
 //! Definitions are read back as they were given, whatever they say.
 
+use super::plan::Terms;
 use super::*;
 use crate::model::spec::{
-    Backoff, Dependency, HealthPolicy, HookPolicy, Identity, OnEnd, OnUnhealthy, Origin, Ready, Restart, StopScope,
-    Timer,
+    Backoff, Config, Dependency, ExitRule, HealthPolicy, HookPolicy, Identity, OnEnd, OnUnhealthy, Origin, Ready,
+    Restart, SignalMap, StopScope, Timer,
 };
 use crate::model::time::Span;
 use proptest::prelude::*;
+
+/// The plan of these services alone.
+fn encode(services: &[ServiceSpec], environment: &[CString], nofile: Option<(u64, u64)>) -> Vec<u8> {
+    let config = Config {
+        services: services.to_vec(),
+        shutdown_timeout: Span::seconds(30),
+        signals: SignalMap::default(),
+        exit: ExitRule::default(),
+        sources: Vec::new(),
+    };
+    let environment = environment.iter().map(CString::as_c_str).collect();
+    plan::encode(&config, Definitions::default(), &Terms { environment, nofile, ..Terms::default() })
+}
 
 fn strings(texts: &[&str]) -> Vec<CString> {
     texts.iter().map(|text| CString::new(*text).unwrap()).collect()
@@ -113,7 +127,7 @@ prop_compose! {
                 .prop_map(|(interval, timeout)| Ready::Asked { interval: Span(interval), timeout: Span(timeout) })
         ]),
         health in proptest::option::of((any::<[u64; 4]>(), any::<u32>(), proptest::sample::select(vec![
-            OnUnhealthy::None, OnUnhealthy::Restart, OnUnhealthy::Shutdown
+            OnUnhealthy::None, OnUnhealthy::Restart
         ]))),
         hooks in (any_hook(), any_hook(), any_hook()),
         spans in any::<[u64; 3]>(),

@@ -3,6 +3,7 @@
 //! Owns: who is restarted along with whom, and that no such restart is lost or done twice. Must never: restart what
 //! does not run: that waits for its dependencies anyway.
 
+use super::member::Turn;
 use super::{Effect, Tree};
 use crate::model::service::{Phase, Reason, Service, is_under_way};
 use crate::model::time::{Span, Time};
@@ -39,7 +40,10 @@ impl Tree {
         }
         let followers: Vec<usize> = self.followers(index).collect();
         for follower in followers {
-            let Some(member) = self.members.get_mut(follower) else { continue };
+            // What begins anew does so anyway.
+            let Some(member) = self.members.get_mut(follower).filter(|member| member.turn == Turn::None) else {
+                continue;
+            };
             let Some(own) = member.service.filter(|own| is_under_way(own) && !began_after(own, service)) else {
                 continue;
             };

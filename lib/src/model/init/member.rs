@@ -21,6 +21,38 @@ pub enum Supervisor {
     Gone,
 }
 
+/// What a change of the tree does to a service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// Nothing.
+    None,
+    /// Its supervisor is to stop it and leave.
+    Retiring {
+        /// What follows.
+        then: Retirement,
+        /// Those that depended on it and leave, too: they go first.
+        dependents: Vec<usize>,
+        /// It was told so.
+        told: bool,
+    },
+    /// Its supervisor is to be started once nothing that it depends on is retiring.
+    Due,
+    /// There is no such service.
+    Vacant,
+}
+
+/// What follows when a supervisor has left because the tree has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retirement {
+    /// Another supervisor, with another definition.
+    Renew {
+        /// Whether the service is wanted then.
+        want: bool,
+    },
+    /// Nothing: the service is gone.
+    Remove,
+}
+
 /// A service of the tree.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -38,19 +70,45 @@ pub struct Member {
     pub order: Option<Order>,
     /// Its supervisor was told to leave.
     pub dismissed: bool,
+    /// What a change of the tree does to it.
+    pub turn: Turn,
 }
 
 impl Member {
-    /// Its supervisor is to be started now.
-    pub const fn new(node: Node) -> Member {
+    /// One whose supervisor is in this state.
+    pub const fn new(node: Node, supervisor: Supervisor, turn: Turn) -> Member {
         Member {
             node,
             dependents: Vec::new(),
-            supervisor: Supervisor::Dead(Time(0), 0),
+            supervisor,
             service: None,
             by_hand: 0,
             order: None,
             dismissed: false,
+            turn,
+        }
+    }
+
+    /// One that is not there.
+    pub fn vacant() -> Member {
+        Member::new(Node::default(), Supervisor::Gone, Turn::Vacant)
+    }
+
+    /// It is on its way out.
+    pub fn is_retiring(&self) -> bool {
+        matches!(self.turn, Turn::Retiring { .. })
+    }
+
+    /// Its supervisor leaves because the tree has changed, as soon as it can.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.turn, Turn::Retiring { told: true, .. })
+    }
+
+    /// Those that must have left before it is told to leave.
+    pub fn holders(&self) -> &[usize] {
+        match &self.turn {
+            Turn::Retiring { dependents, .. } => dependents,
+            Turn::None | Turn::Due | Turn::Vacant => &self.dependents,
         }
     }
 

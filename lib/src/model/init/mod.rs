@@ -4,6 +4,7 @@
 //! ends in `shutdown`, with which code in `verdict`, who is restarted along with whom in `follow`. Must never: act,
 //! read a clock, or know a pid.
 
+mod change;
 mod follow;
 mod member;
 mod shutdown;
@@ -16,8 +17,10 @@ pub use verdict::{Cause, Verdict};
 use crate::model::service::{Service, Shutdown};
 use crate::model::spec::{ExitRule, OnEnd, OnUnhealthy, SignalMap, SignalUse};
 use crate::model::time::{Span, Time};
-use member::{Member, Supervisor};
-pub use member::{STEADY, delay};
+use member::{Member, Supervisor, Turn};
+
+pub use change::Terms;
+pub use member::{Retirement, STEADY, delay};
 
 /// In a shutdown a supervisor is replaced at once so many times.
 const HURRIED: u32 = 10;
@@ -116,6 +119,14 @@ pub enum Effect {
     Waiting(Vec<usize>, Span),
     /// Say that these were killed because the time was up.
     Overdue(Vec<usize>),
+    /// Order the supervisor of this service to stop it and leave, whatever follows.
+    Retire(usize, Retirement),
+    /// Its supervisor has left: record that it begins anew, wanted or not.
+    Renew(usize, bool),
+    /// Its supervisor has left: nothing of the service stays.
+    Remove(usize),
+    /// Everything is as the last plan has it.
+    Applied,
     /// Leave as it says.
     End(Verdict),
 }
@@ -131,22 +142,19 @@ pub struct Tree {
     stage: Stage,
     /// As it stands so far; final at the end.
     verdict: Verdict,
+    /// A change is under way.
+    changing: bool,
 }
 
 impl Tree {
     /// A tree whose supervisors are all to be started now.
     pub fn new(nodes: Vec<Node>, command: Option<usize>, signals: SignalMap, exit: ExitRule, budget: Span) -> Tree {
-        let mut members: Vec<Member> = nodes.into_iter().map(Member::new).collect();
-        for index in 0..members.len() {
-            let dependencies = members.get(index).map(|member| member.node.dependencies.clone()).unwrap_or_default();
-            for dependency in dependencies {
-                if let Some(member) = members.get_mut(dependency) {
-                    member.dependents.push(index);
-                }
-            }
-        }
-        let verdict = Verdict::asked(Time(0));
-        Tree { members, command, signals, exit, budget, stage: Stage::Booting, verdict }
+        let member = |node| Member::new(node, Supervisor::Dead(Time(0), 0), Turn::None);
+        let members = nodes.into_iter().map(member).collect();
+        let (stage, verdict) = (Stage::Booting, Verdict::asked(Time(0)));
+        let mut tree = Tree { members, command, signals, exit, budget, stage, verdict, changing: false };
+        tree.connect();
+        tree
     }
 
     /// Whether the shutdown has begun.
@@ -221,14 +229,27 @@ impl Tree {
         if let Some(verdict) = self.judge(index, now) {
             return self.begin_shutdown(verdict, None, now, effects);
         }
+        if !self.settle(now, effects) {
+            self.follow(index, &service, now, effects);
+        }
+    }
+
+    /// Whether all are up, and whether all are done; `true`: they are, so all ends.
+    fn settle(&mut self, now: Time, effects: &mut Vec<Effect>) -> bool {
+        // What is about to begin anew has neither come up nor ended.
+        if self.changing {
+            return false;
+        }
         if self.stage == Stage::Booting && self.members.iter().all(Member::has_come_up) {
             self.stage = Stage::Running;
             effects.push(Effect::Ready);
         }
-        match self.judge_all(now) {
-            Some(verdict) => self.begin_shutdown(verdict, None, now, effects),
-            None => self.follow(index, &service, now, effects),
+        let verdict = self.judge_all(now);
+        let all_have_ended = verdict.is_some();
+        if let Some(verdict) = verdict {
+            self.begin_shutdown(verdict, None, now, effects);
         }
+        all_have_ended
     }
 
     fn supervisor_ended(&mut self, index: usize, clean: bool, now: Time, effects: &mut Vec<Effect>) {
@@ -238,6 +259,7 @@ impl Tree {
             Supervisor::Alive(_) | Supervisor::Replaced(..) | Supervisor::Dead(..) | Supervisor::Gone => 0,
         };
         match self.stage {
+            Stage::Booting | Stage::Running if clean && member.is_leaving() => self.retired(index, now, effects),
             Stage::Booting | Stage::Running => self.replace(index, tries, now, effects),
             // It has not stopped its service: its successor will.
             Stage::Stopping { .. } if !clean => self.replace(index, tries, now, effects),
@@ -254,7 +276,7 @@ impl Tree {
 
     fn replace(&mut self, index: usize, tries: u32, now: Time, effects: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(index) else { return };
-        let hurry = matches!(self.stage, Stage::Stopping { .. }) && tries < HURRIED;
+        let hurry = (matches!(self.stage, Stage::Stopping { .. }) || member.is_leaving()) && tries < HURRIED;
         if tries == 0 || hurry {
             member.supervisor = Supervisor::Replaced(now, tries.saturating_add(1));
             effects.push(Effect::Start(index));

@@ -2,7 +2,7 @@
 //!
 //! Owns: who is told to leave when, and how long that is waited for. Must never: decide the exit code.
 
-use super::member::Supervisor;
+use super::member::{Member, Supervisor};
 use super::{Effect, Stage, Tree, Verdict};
 use crate::model::service::Shutdown;
 use crate::model::time::{Span, Time};
@@ -54,8 +54,12 @@ impl Tree {
     pub(super) fn dismiss(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let gone: Vec<bool> = self.members.iter().map(|member| member.supervisor == Supervisor::Gone).collect();
         let is_gone = |index: &usize| gone.get(*index).copied().unwrap_or(true);
+        let retiring: Vec<bool> = self.members.iter().map(Member::is_retiring).collect();
+        let is_retiring = |index: &usize| retiring.get(*index).copied().unwrap_or(false);
         for (index, member) in self.members.iter_mut().enumerate() {
-            if !member.dismissed && member.dependents.iter().all(is_gone) && !is_gone(&index) {
+            // Who depended on what is on its way out, and has begun anew since, does not hold it up any more.
+            let is_free = |other: &usize| is_gone(other) || (is_retiring(&index) && !is_retiring(other));
+            if !member.dismissed && member.holders().iter().all(is_free) && !is_gone(&index) {
                 member.dismissed = true;
                 effects.push(Effect::Dismiss(index));
             }

@@ -4,6 +4,7 @@
 //! the tree shuts down, or word what it found.
 
 use super::Tree;
+use super::member::Turn;
 use crate::exit::{self, Exit};
 use crate::model::service::{Ending, Phase, Reason, Service};
 use crate::model::spec::{OnEnd, OnUnhealthy, When};
@@ -70,7 +71,8 @@ impl Tree {
 
     /// Whether all have ended by themselves.
     pub(super) fn judge_all(&self, now: Time) -> Option<Verdict> {
-        let all = (0..self.members.len()).all(|index| self.has_ended(index));
+        let is_there = |index: &usize| self.members.get(*index).is_some_and(|member| member.turn != Turn::Vacant);
+        let all = (0..self.members.len()).filter(is_there).all(|index| self.has_ended(index));
         let chain = || self.first_failure().map(|index| self.chain(index)).unwrap_or_default();
         all.then(|| self.verdict_on(Cause::All, chain(), now))
     }
@@ -88,7 +90,8 @@ impl Tree {
 
     /// Whether what it does is the end of all.
     fn ends_all(&self, index: usize) -> Option<Cause> {
-        let member = self.members.get(index)?;
+        // What is on its way out by a change of the tree ends nothing.
+        let member = self.members.get(index).filter(|member| member.turn == Turn::None)?;
         let service = member.service?;
         if service.health == Health::Unhealthy && member.node.on_unhealthy == OnUnhealthy::Shutdown {
             return Some(Cause::Unhealthy);

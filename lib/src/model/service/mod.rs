@@ -19,7 +19,7 @@ pub use condition::{Standing, judge};
 pub use ending::{Ending, Failure, SpawnStage};
 pub use outcome::{Goal, Outcome, is_under_way, joins_a_start, outcome};
 pub use step::step;
-pub use successor::{left_behind, take_over};
+pub use successor::{left_behind, may_have_left, renewed, take_over};
 
 use crate::exit::Exit;
 use crate::model::spec::{Policy, Timer};

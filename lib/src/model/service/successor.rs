@@ -4,6 +4,7 @@
 
 use super::{Beside, Ending, Event, Phase, Process, Reason, Service, Stage};
 use crate::exit::Exit;
+use crate::model::spec::Policy;
 use crate::model::time::Time;
 use crate::signal;
 
@@ -14,6 +15,39 @@ pub const fn left_behind(service: &Service, child: u32) -> Option<Process> {
         (None, Phase::Spawning) if child != 0 => Some(Process { pid: child, start: 0 }),
         (None, _) => None,
     }
+}
+
+/// Whether anything of a service may run, however its supervisor ended. Whoever is at rest has been seen to leave nothing.
+pub const fn may_have_left(service: &Service) -> bool {
+    match service.phase {
+        Phase::Preparing
+        | Phase::Spawning
+        | Phase::Starting { .. }
+        | Phase::Running
+        | Phase::Stopping { .. }
+        | Phase::Planning
+        | Phase::Failed(Reason::Stray) => true,
+        Phase::Waiting
+        | Phase::RestartPending { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)) => {
+            !matches!(service.beside, Beside::Nothing)
+        }
+    }
+}
+
+/// The state in which a service begins anew with another definition, once its supervisor has stopped it and left. What
+/// others count by goes on.
+pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service {
+    if old.phase == Phase::Failed(Reason::Stray) {
+        // Nothing may start beside what could not be killed.
+        return Service { want, shutdown: None, ..*old };
+    }
+    let Service { run, by_hand, reloads, .. } = *old;
+    Service { run, by_hand, reloads, ..Service::new(want, now, policy) }
 }
 
 /// The state to go on with, and what happens first, once `left`, of [`left_behind`], and all jobs were killed.

@@ -21,9 +21,11 @@ const ROOM: Span = Span::seconds(1);
 
 /// A command on its way.
 #[derive(Clone, Copy, Debug)]
-struct Order {
+struct Order<'a> {
     target: Target,
     verb: Verb,
+    /// What the verb is about, where it is not all said.
+    argument: &'a str,
     token: Token,
     /// Who was the supervisor when it was sent last.
     supervisor: Option<u32>,
@@ -33,7 +35,7 @@ struct Order {
 
 /// What became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Outcome {
+pub(crate) enum Outcome {
     /// It will be acted on.
     Accepted,
     /// It came true.
@@ -56,19 +58,20 @@ pub(crate) fn carry_out(place: &Place, orders: &[(Target, Verb)], patience: Pati
 pub(crate) fn in_waves(place: &Place, waves: &[Vec<(Target, Verb)>], patience: Patience, as_json: bool) -> Output {
     let deadline = wait::deadline(patience.timeout);
     let sentinel = place.sentinel();
-    let mut settled: Vec<(Order, Outcome)> = Vec::new();
+    let mut settled: Vec<(Order<'_>, Outcome)> = Vec::new();
     for wave in waves {
-        let came_true = |(_, outcome): &(Order, Outcome)| matches!(outcome, Outcome::Accepted | Outcome::Done(_));
+        let came_true = |(_, outcome): &(Order<'_>, Outcome)| matches!(outcome, Outcome::Accepted | Outcome::Done(_));
         if let Some((order, _)) = settled.iter().find(|settled| !came_true(settled)) {
             let why = format!("not asked, as {} has not stopped", order.target.name());
             settled.extend(
-                wave.iter()
-                    .map(|(target, verb)| (Order::new(*target, *verb), Outcome::Failed(exit::NOT_TRUE, why.clone()))),
+                wave.iter().map(|(target, verb)| {
+                    (Order::new(*target, *verb, ""), Outcome::Failed(exit::NOT_TRUE, why.clone()))
+                }),
             );
             continue;
         }
         let send = |(target, verb): &(Target, Verb)| {
-            let mut order = Order::new(*target, *verb);
+            let mut order = Order::new(*target, *verb, "");
             let sent = order.prepare(place).map_err(Outcome::from).and_then(|()| order.send(place, deadline));
             (order, sent.err())
         };
@@ -94,15 +97,48 @@ fn fresh_token() -> Token {
     Token::from(text.as_str())
 }
 
+/// Asks zei-init for something, and waits for what comes of it.
+pub(crate) fn ask_init(place: &Place, verb: Verb, argument: &str, patience: Patience) -> (Token, Outcome) {
+    let deadline = wait::deadline(patience.timeout);
+    let sentinel = place.sentinel();
+    let mut order = Order::new(Target::Init, verb, argument);
+    let token = order.token;
+    let sent = order.prepare(place).map_err(Outcome::from).and_then(|()| order.send(place, deadline));
+    let settle = || order.settle(place, patience.no_wait, deadline, sentinel.as_ref()).unwrap_or_else(Outcome::from);
+    (token, sent.err().unwrap_or_else(settle))
+}
+
+impl Outcome {
+    /// There is no such service any more.
+    fn of_removed(verb: Verb) -> Outcome {
+        let text = "the service was removed from the configuration";
+        match verb {
+            Verb::Stop => Outcome::Done(String::from("removed")),
+            _ => Outcome::Failed(exit::NO_SUCH_SERVICE, String::from(text)),
+        }
+    }
+
+    /// The word for it, the exit code, and what else there is to say.
+    pub(crate) fn told(&self) -> (&'static str, u8, &str) {
+        match self {
+            Outcome::Accepted => ("accepted", exit::OK, ""),
+            Outcome::Done(text) => ("done", exit::OK, text.as_str()),
+            Outcome::Failed(code, text) => ("failed", *code, text.as_str()),
+            Outcome::TimedOut(text) => ("timeout", exit::NOT_TRUE, text),
+            Outcome::Gone => ("gone", exit::NO_ZEI, "zei ended before it was done"),
+        }
+    }
+}
+
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Outcome {
         Outcome::Failed(failure.code, failure.message)
     }
 }
 
-impl Order {
-    fn new(target: Target, verb: Verb) -> Order {
-        Order { target, verb, token: fresh_token(), supervisor: None, mark: acks::Mark::default() }
+impl Order<'_> {
+    fn new(target: Target, verb: Verb, argument: &str) -> Order<'_> {
+        Order { target, verb, argument, token: fresh_token(), supervisor: None, mark: acks::Mark::default() }
     }
 
     /// Notes how things stand before it is sent.
@@ -114,7 +150,7 @@ impl Order {
 
     /// What is written at once. The newline in front ends what somebody may have left there without one.
     fn line(&self) -> String {
-        format!("\n{}", Request { token: Some(self.token), verb: self.verb })
+        format!("\n{}", Request { token: Some(self.token), verb: self.verb, argument: self.argument })
     }
 
     /// Writes the line, waiting for room where a hundred others have just written theirs.
@@ -125,6 +161,7 @@ impl Order {
                 Ok(()) => return Ok(()),
                 Err(Errno::EAGAIN) => {}
                 Err(Errno::EINTR) => continue,
+                Err(Errno::EPIPE) if place.has_lost(&self.target) => return Err(Outcome::of_removed(self.verb)),
                 Err(Errno::EPIPE) => return Err(Outcome::Gone),
                 Err(errno) => {
                     return Err(place.refused("write to", self.target.file(paths::CONTROL).as_str(), errno).into());
@@ -176,6 +213,9 @@ impl Order {
                 if ack.is_none() {
                     return Ok(self.send(place, deadline).err());
                 }
+            }
+            if ack.is_none() && place.has_lost(&target) {
+                return Ok(Some(Outcome::of_removed(self.verb)));
             }
             if ack.is_none() && thorough {
                 self.send_again(place)?;
@@ -238,17 +278,11 @@ struct Line<'a> {
     text: &'a str,
 }
 
-fn tell(orders: &[(Order, Outcome)], as_json: bool) -> Output {
+fn tell(orders: &[(Order<'_>, Outcome)], as_json: bool) -> Output {
     let mut output = Output::default();
     let mut lines = Vec::new();
     for (order, outcome) in orders {
-        let (word, code, text) = match outcome {
-            Outcome::Accepted => ("accepted", exit::OK, ""),
-            Outcome::Done(text) => ("done", exit::OK, text.as_str()),
-            Outcome::Failed(code, text) => ("failed", *code, text.as_str()),
-            Outcome::TimedOut(text) => ("timeout", exit::NOT_TRUE, *text),
-            Outcome::Gone => ("gone", exit::NO_ZEI, "zei ended before it was done"),
-        };
+        let (word, code, text) = outcome.told();
         let (service, command) = (order.target.name(), order.verb.to_string());
         let blank = if text.is_empty() { "" } else { " " };
         if code != exit::OK {

@@ -5,7 +5,7 @@ use super::{Patience, command};
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
-use crate::protocol::control::{Ack, Lines, Progress, RECORD, Request, Token, Verb, parse};
+use crate::protocol::control::{Ack, Lines, Progress, RECORD, Token, Verb, parse};
 use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, State, Status};
 use crate::sys::event::ring;
@@ -106,7 +106,7 @@ pub(crate) struct Supervisor {
     dir: PathBuf,
     control: File,
     lines: Lines,
-    requests: VecDeque<Request>,
+    requests: VecDeque<(Token, Verb)>,
 }
 
 impl Supervisor {
@@ -118,15 +118,16 @@ impl Supervisor {
     /// The next command; waits for one.
     pub(crate) fn next(&mut self) -> (Token, Verb) {
         loop {
-            while let Some(request) = self.requests.pop_front() {
-                if let Some(token) = request.token {
-                    return (token, request.verb);
-                }
+            if let Some(request) = self.requests.pop_front() {
+                return request;
             }
             let mut bytes = [0; 4096];
             let length = self.control.read(&mut bytes).unwrap();
             let requests = &mut self.requests;
-            self.lines.feed(&bytes[..length], |line| requests.extend(line.ok().and_then(|line| parse(line).ok())));
+            self.lines.feed(&bytes[..length], |line| {
+                let request = line.ok().and_then(|line| parse(line).ok());
+                requests.extend(request.and_then(|request| Some((request.token?, request.verb))));
+            });
         }
     }
 

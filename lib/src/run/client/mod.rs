@@ -4,9 +4,11 @@
 //! to standard output and standard error. Must never: keep state of its own; all it knows stands in the run directory.
 
 mod acks;
+mod apply;
 mod command;
 mod configuration;
 mod dependents;
+mod disk;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -113,6 +115,27 @@ pub enum Verb {
         /// Until zei ends; otherwise only what has happened so far.
         follow: bool,
     },
+    /// The tree becomes what the configuration says.
+    Apply {
+        /// Only show what differs.
+        dry_run: bool,
+        /// How long to wait for it.
+        patience: Patience,
+    },
+    /// Brings in one service, or the services of one file.
+    Add {
+        /// Which.
+        what: String,
+        /// How long to wait for it.
+        patience: Patience,
+    },
+    /// Drops a service.
+    Forget {
+        /// Which.
+        service: String,
+        /// How long to wait for it.
+        patience: Patience,
+    },
     /// Ends the container.
     Shutdown {
         /// How long to wait for it.
@@ -215,6 +238,16 @@ fn perform(options: &Options) -> Result<Output, Failure> {
             wait::for_all(&place, &services, *until, *timeout, options.json)
         }
         Verb::Events { services, since, follow } => events::events(&find()?, services, *since, *follow),
+        Verb::Apply { dry_run, patience } => Ok(apply::apply(&find()?, *dry_run, *patience, options.json)),
+        Verb::Add { what, patience } => apply::add(&find()?, what, *patience, options.json),
+        Verb::Forget { service, patience } => {
+            let place = find()?;
+            let known = names::select(&place.services(), std::slice::from_ref(service), names::Scope::Everything)?;
+            match known.as_slice() {
+                [name] => Ok(apply::forget(&place, name.as_str(), *patience, options.json)),
+                _ => Err(Failure::new(exit::CONFIG, format!("\"{service}\" means several services; name one"))),
+            }
+        }
         Verb::Shutdown { patience } => {
             let orders = [(place::Target::Init, control::Verb::Shutdown)];
             Ok(command::carry_out(&find()?, &orders, *patience, options.json))

@@ -228,6 +228,18 @@ impl Place {
         Ok(bytes)
     }
 
+    /// Whether a service is no longer in the tree, of which it was before.
+    pub(crate) fn has_lost(&self, target: &Target) -> bool {
+        let gone = |name| {
+            let directory = format!("{}/{name}", paths::SERVICES);
+            matches!(self.open(&directory, OFlag::O_PATH | OFlag::O_DIRECTORY), Err(Errno::ENOENT))
+        };
+        match target {
+            Target::Init => false,
+            Target::Service(name) => gone(name) && self.alive(),
+        }
+    }
+
     /// What services there are.
     pub(crate) fn services(&self) -> Known<'_> {
         Known {

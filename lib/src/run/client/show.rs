@@ -4,6 +4,7 @@
 //! configuration while zei runs.
 
 use super::configuration;
+use super::disk;
 use super::names::{Known, Scope, select};
 use super::place::Place;
 use super::view::{self, Row};
@@ -32,15 +33,20 @@ pub(crate) struct Look<'a> {
 pub(crate) fn list(found: Result<Place, Failure>, words: &[String], look: &Look<'_>) -> Result<Output, Failure> {
     let (rows, mut output) = rows(found, words, look)?;
     let now = now();
-    output.out = if look.json { view::array(&rows, now) } else { view::table(&rows, now, look.colour) };
+    output.out = if look.json { view::array(&rows, now, None) } else { view::table(&rows, now, look.colour) };
     Ok(output)
 }
 
 /// `zei-ctl status`: the exit code says whether all of them are as they should be.
 pub(crate) fn status(found: Result<Place, Failure>, words: &[String], look: &Look<'_>) -> Result<Output, Failure> {
+    let differences = found.as_ref().ok().and_then(disk::differences);
     let (rows, mut output) = rows(found, words, look)?;
     let now = now();
-    output.out = if look.json { view::array(&rows, now) } else { view::details(&rows, now, look.colour) };
+    output.out = if look.json {
+        view::array(&rows, now, differences.map(|differences| !differences.is_empty()))
+    } else {
+        view::details(&rows, now, look.colour) + &disk::tell(&differences.unwrap_or_default())
+    };
     if output.code == exit::OK && !rows.iter().all(is_up) {
         output.code = exit::NOT_RUNNING;
     }

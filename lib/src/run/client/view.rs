@@ -137,11 +137,14 @@ struct Entry<'a> {
     /// Milliseconds until a stop becomes a kill.
     deadline_ms: Option<u64>,
     supervisor: Option<u32>,
+    /// The configuration is no longer what zei goes by; missing where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_on_disk: Option<bool>,
 }
 
 /// One array, in one line.
-pub(crate) fn array(rows: &[Row], now: Time) -> String {
-    json(&rows.iter().map(|row| entry(row, now)).collect::<Vec<_>>())
+pub(crate) fn array(rows: &[Row], now: Time, changed_on_disk: Option<bool>) -> String {
+    json(&rows.iter().map(|row| Entry { changed_on_disk, ..entry(row, now) }).collect::<Vec<_>>())
 }
 
 fn entry(row: &Row, now: Time) -> Entry<'_> {
@@ -171,6 +174,7 @@ fn entry(row: &Row, now: Time) -> Entry<'_> {
         next_ms: status.and_then(|status| Some(Time(status.next?).since(now).0)),
         deadline_ms: status.and_then(|status| Some(Time(status.deadline?).since(now).0)),
         supervisor: status.map(|status| status.supervisor),
+        changed_on_disk: None,
     }
 }
 
@@ -299,12 +303,13 @@ a-new-one: -
 
     #[test]
     fn json_is_one_array_with_an_object_a_service() {
-        let read: serde_json::Value = serde_json::from_str(&array(&rows(), NOW)).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&array(&rows(), NOW, Some(true))).unwrap();
         assert_eq!(read.as_array().unwrap().len(), 3);
         assert_eq!(
             (&read[0]["state"], &read[0]["exit"], &read[0]["pid"]),
             (&"failed".into(), &3.into(), &None::<u8>.into())
         );
+        assert_eq!(read[2]["changed_on_disk"], serde_json::Value::from(true));
         assert_eq!((&read[1]["signal"], &read[1]["uptime_ms"]), (&"TERM".into(), &183_000.into()));
         assert_eq!((&read[2]["name"], &read[2]["state"]), (&"a-new-one".into(), &None::<u8>.into()));
     }

@@ -139,6 +139,8 @@ struct Waited {
     name: ServiceName,
     last: Option<Status>,
     came_true: Option<bool>,
+    /// It was dropped from the tree.
+    removed: bool,
 }
 
 /// Waits for all services at once; ends with the first for which it will not come true.
@@ -151,7 +153,7 @@ pub(crate) fn for_all(
 ) -> Result<Output, Failure> {
     let sentinel = place.sentinel();
     let mut all: Vec<Waited> =
-        services.iter().map(|name| Waited { name: *name, last: None, came_true: None }).collect();
+        services.iter().map(|name| Waited { name: *name, last: None, came_true: None, removed: false }).collect();
     // One has an ear of its own; whoever listens for more listens where every change of any is rung.
     let target = match services {
         [one] => Target::Service(*one),
@@ -160,7 +162,11 @@ pub(crate) fn for_all(
     let seen = watch(place, &target, deadline(timeout), sentinel.as_ref(), |_| {
         for waited in all.iter_mut().filter(|waited| waited.came_true.is_none()) {
             waited.last = place.status(&waited.name)?;
-            waited.came_true = waited.last.as_ref().and_then(|status| until.judge(status));
+            waited.removed = waited.last.is_none() && place.has_lost(&Target::Service(waited.name));
+            waited.came_true = match &waited.last {
+                None => waited.removed.then_some(until == Until::Stopped),
+                Some(status) => until.judge(status),
+            };
         }
         let failed = all.iter().any(|waited| waited.came_true == Some(false));
         Ok((failed || all.iter().all(|waited| waited.came_true.is_some())).then_some(()))
@@ -170,8 +176,8 @@ pub(crate) fn for_all(
 
 fn tell(all: &[Waited], until: Until, seen: &Seen<()>, as_json: bool) -> Output {
     let (mut output, mut lines) = (Output::default(), Vec::new());
-    for Waited { name, last, came_true } in all {
-        let state = last.as_ref().map(|status| status.state.word());
+    for Waited { name, last, came_true, removed } in all {
+        let state = last.as_ref().map(|status| status.state.word()).or(removed.then_some("removed"));
         let reason = last.as_ref().map(|status| status.reason.to_string()).filter(|reason| !reason.is_empty());
         let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let line =

@@ -3,6 +3,8 @@
 //! Owns: the way from the command line to a running tree, and the messages about what is wrong on it.
 //! Must never: start anything before all of the configuration is known to be good.
 
+mod apply;
+mod compile;
 mod post_mortem;
 pub mod pump;
 mod rundir;
@@ -11,19 +13,20 @@ mod terminal;
 mod tree;
 mod waiting;
 
-use crate::config::{self, Context, Problem, Source};
 use crate::exit;
-use crate::model::init::{Node, Tree};
-use crate::model::spec::{Config, Dependency, ServiceSpec};
+use crate::model::definition::Definitions;
+use crate::model::definition::plan::{self, Outline, Terms};
+use crate::model::init::Tree;
+use crate::model::spec::Config;
 use crate::name::ServiceName;
 use crate::paths;
-use crate::protocol::needs::{self, Need};
 use crate::run::report::report;
+use crate::sys::raw::Arguments;
 use crate::sys::{credentials, ledger, raw};
+use compile::Given;
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 use rundir::Refusal;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -47,15 +50,15 @@ pub fn run(options: &Options) -> Option<u8> {
         report(PROGRAM, format!("cannot become the user who started it: {}", errno.desc()));
         return Some(exit::SYSTEM);
     }
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let config = match load(options, &environment) {
+    let given = Given { config: options.config.clone(), added: Vec::new(), command: options.command.clone() };
+    let config = match compile::load(&given) {
         Ok(config) => config?,
         Err((code, messages)) => {
             messages.iter().for_each(|message| report(PROGRAM, message));
             return Some(code);
         }
     };
-    Some(match assemble(&config, &environment) {
+    Some(match assemble(&config, given) {
         Ok(mut running) => running.live(),
         Err((code, message)) => {
             report(PROGRAM, message);
@@ -64,38 +67,28 @@ pub fn run(options: &Options) -> Option<u8> {
     })
 }
 
-type Failure<T> = (u8, T);
-
-fn load(options: &Options, environment: &[(OsString, OsString)]) -> Result<Option<Config>, Failure<Vec<String>>> {
-    let system = |message: String| (exit::SYSTEM, vec![message]);
-    let own =
-        credentials::current().map_err(|errno| system(format!("cannot read its own credentials: {}", errno.desc())))?;
-    let users = credentials::read_users().map_err(|error| system(error.to_string()))?;
-    let source = match &options.config {
-        paths if paths.is_empty() => Source::Default,
-        paths => Source::Paths(paths.clone()),
-    };
-    let context = Context {
-        users: &users,
-        environment,
-        own,
-        may_switch_user: geteuid().is_root(),
-        command: (!options.command.is_empty()).then_some(&options.command),
-    };
-    config::load(&source, &context)
-        .map_err(|problems| (exit::CONFIG, problems.iter().map(Problem::to_string).collect()))
+/// What zei-init does where it has started itself to read the configuration again; `None`: it was started by others.
+pub fn compile_plan(arguments: Arguments) -> Option<u8> {
+    compile::child(arguments)
 }
 
-fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tree::Running, Failure<String>> {
+type Failure<T> = (u8, T);
+
+fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<String>> {
     let refused = |(what, errno): (&str, Errno)| (exit::SYSTEM, format!("cannot {what}: {}", errno.desc()));
     let supervisor = shared::supervisor().map_err(|message| (exit::SYSTEM, message))?;
     // Whatever else was inherited is for nobody.
     let _older_kernels_leave_it_open = raw::close_on_exec_from(3);
     let nofile = tree::raise_descriptor_limit(config.services.len());
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;
-    let names: Vec<ServiceName> = config.services.iter().map(|service| service.name).collect();
+    let environment = compile::environment();
+    let environment = environment.iter().map(CString::as_c_str).collect();
+    let terms = Terms { environment, nofile, config: given.config, added: given.added };
+    let plan = plan::encode(config, Definitions::default(), &terms);
+    let outline = Definitions(&plan).outline().ok_or_else(|| refused(("read its own plan", Errno::EINVAL)))?;
+    let names: Vec<ServiceName> = outline.services.iter().flatten().map(|service| service.name).collect();
     let services: Vec<(ServiceName, String)> =
-        config.services.iter().map(|service| (service.name, needs(service, &names))).collect();
+        (0..).zip(&names).map(|(index, name)| (*name, Definitions(&plan).needs_file(index))).collect();
     let (run_dir, made) = match rundir::make(&services) {
         Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
@@ -111,21 +104,19 @@ fn assemble(config: &Config, environment: &[(OsString, OsString)]) -> Result<tre
     };
     let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
     let journal = copy(run_dir.as_ref().and_then(|run_dir| run_dir.journal.as_ref()))?;
-    let shared = shared::share(config, environment, services, journal, nofile).map_err(refused)?;
+    let shared = shared::share(&plan, services, journal).map_err(refused)?;
     let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
     controls.resize_with(names.len(), || None);
-    let command = config.services.iter().position(|service| service.name == ServiceName::CMD);
-    let nodes = nodes(&config.services);
-    let tree = Tree::new(nodes, command, config.signals.clone(), config.exit, config.shutdown_timeout);
-    tree::Running::begin(config, tree, supervisor, shared, run_dir, controls).map_err(refused)
+    terminal::hand_over(config);
+    terminal::open_to_services(&outline);
+    let tree = plant(&outline);
+    tree::Running::begin(&outline, tree, supervisor, shared, run_dir, controls).map_err(refused)
 }
 
-/// What stands in its file of that name, for clients.
-fn needs(service: &ServiceSpec, names: &[ServiceName]) -> String {
-    needs::encode(service.dependencies.iter().filter_map(|dependency| {
-        let name = *names.get(dependency.service)?;
-        Some(Need { name, condition: dependency.condition.word(), restart: dependency.restart })
-    }))
+/// The tree of a plan without holes.
+fn plant(outline: &Outline) -> Tree {
+    let nodes = outline.services.iter().flatten().map(|service| service.node.clone()).collect();
+    Tree::new(nodes, outline.command, outline.signals.clone(), outline.exit, outline.shutdown_timeout)
 }
 
 /// A service without a control FIFO lives, but can't be controlled.
@@ -153,35 +144,4 @@ fn nowhere(tried: &[(PathBuf, &str)]) -> String {
         paths::RUN_VARIABLE,
         places.join(", ")
     )
-}
-
-/// What starts with the container: all that says so, and all that those need.
-fn nodes(services: &[ServiceSpec]) -> Vec<Node> {
-    let edges = |service: &ServiceSpec, chosen: fn(&Dependency) -> bool| {
-        service.dependencies.iter().filter(|edge| chosen(edge)).map(|edge| edge.service).collect()
-    };
-    let mut nodes: Vec<Node> = services
-        .iter()
-        .map(|service| Node {
-            dependencies: edges(service, |_| true),
-            follows: edges(service, |edge| edge.restart),
-            on_exit: service.on_exit,
-            on_failure: service.on_failure,
-            on_unhealthy: service.policy.health.map(|health| health.on_unhealthy).unwrap_or_default(),
-            wanted: service.autostart,
-        })
-        .collect();
-    let mut rest: Vec<usize> =
-        (0..nodes.len()).filter(|index| nodes.get(*index).is_some_and(|node| node.wanted)).collect();
-    while let Some(index) = rest.pop() {
-        for needed in nodes.get(index).map(|node| node.dependencies.clone()).unwrap_or_default() {
-            if let Some(node) = nodes.get_mut(needed)
-                && !node.wanted
-            {
-                node.wanted = true;
-                rest.push(needed);
-            }
-        }
-    }
-    nodes
 }

@@ -2,18 +2,16 @@
 //!
 //! Owns: the log pipes, which outlive every zei-log and every supervisor. Must never: read what is in them.
 
-use super::shared;
 use crate::model::pump::{Life, Pumped, Side, Table};
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{logpipe, process};
+use crate::sys::{logpipe, memfd, process};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, ftruncate};
@@ -84,7 +82,7 @@ impl LogPump {
         let pipes = pipes.map_err(|errno| ("make a log pipe", errno))?;
         let services = services.map(|services| services.try_clone_to_owned()).transpose();
         let services = services.map_err(|_| ("duplicate a descriptor", Errno::EMFILE))?;
-        let state = memfd_create("zei-log-state", MFdFlags::MFD_CLOEXEC).map_err(|errno| ("make a memfd", errno))?;
+        let state = memfd::empty("zei-log-state").map_err(|errno| ("make a memfd", errno))?;
         let hand = logpipe::make().map_err(|errno| ("make a pipe", errno))?;
         let table = Table {
             token,
@@ -99,7 +97,7 @@ impl LogPump {
         };
         let size = i64::try_from(table.state_size()).unwrap_or(i64::MAX);
         ftruncate(&state, size).map_err(|errno| ("make a memfd", errno))?;
-        let table = shared::memfd("zei-log-table", &table.encode()).map_err(|errno| ("make a memfd", errno))?;
+        let table = memfd::sealed("zei-log-table", &table.encode()).map_err(|errno| ("make a memfd", errno))?;
         Ok(LogPump { program, table, state, hand, services, pipes, token, life: Life::Due(Time(0), 0), pid: None })
     }
 

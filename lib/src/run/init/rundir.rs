@@ -5,11 +5,12 @@
 
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
+use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
@@ -99,8 +100,12 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
     lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
-    for name in [paths::CONTROL, paths::ACKS, paths::STATUS, paths::EVENT, paths::EVENTS] {
+    let own = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT, paths::EVENTS];
+    for name in own.iter().chain(&[paths::SOURCES, paths::NEW_SOURCES]) {
         remove(&init, name)?;
+    }
+    for number in 0..REPORTS {
+        remove(&init, &format!("{}.{number}", paths::REPORT))?;
     }
     let control = make_fifo(&init, paths::CONTROL)?;
     let journal = journal::make(&init).ok();
@@ -164,18 +169,53 @@ impl RunDir {
         let directory = make_directory(&self.services, name.as_str())?;
         if !needs.is_empty() {
             // For people only: without room for it the service lives as well.
-            let _no_room = write_needs(&directory, needs);
+            let _no_room = write_needs(&directory, paths::NEEDS, needs);
         }
         make_fifo(&directory, paths::CONTROL)
     }
+
+    /// Makes the directory of a service that is new, with its control FIFO.
+    pub fn add_service(&self, name: ServiceName, needs: &str) -> Result<OwnedFd, Errno> {
+        let mask = umask(Mode::empty());
+        // What somebody else has put there in the meantime is not taken for the FIFO.
+        let _nothing_there = self.remove_service(name);
+        let made = self.make_service(name, needs);
+        umask(mask);
+        made
+    }
+
+    /// Says what a service depends on from now on.
+    pub fn replace_needs(&self, name: ServiceName, needs: &str) -> Result<(), Errno> {
+        let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty())?;
+        if needs.is_empty() {
+            return remove(&directory, paths::NEEDS);
+        }
+        remove(&directory, paths::NEW_NEEDS)?;
+        let mask = umask(Mode::empty());
+        let written = write_needs(&directory, paths::NEW_NEEDS, needs);
+        umask(mask);
+        written?;
+        renameat(&directory, paths::NEW_NEEDS, &directory, paths::NEEDS)
+    }
+
+    /// Removes the directory of a service that is gone. A file in it that zei did not make stays, and the directory
+    /// with it.
+    pub fn remove_service(&self, name: ServiceName) -> Result<(), Errno> {
+        let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty())?;
+        for file in OWN {
+            remove(&directory, file)?;
+        }
+        unlinkat(&self.services, name.as_str(), UnlinkatFlags::RemoveDir)
+    }
 }
 
-fn write_needs(directory: &OwnedFd, needs: &str) -> Result<(), Errno> {
+fn write_needs(directory: &OwnedFd, name: &str, needs: &str) -> Result<(), Errno> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(directory, paths::NEEDS, flags, Mode::from_bits_truncate(0o644))?;
+    let file = openat(directory, name, flags, Mode::from_bits_truncate(0o644))?;
     if nix::unistd::write(&file, needs.as_bytes())? < needs.len() {
         // Half of the truth is worse than none.
-        remove(directory, paths::NEEDS)?;
+        remove(directory, name)?;
+        return Err(Errno::ENOSPC);
     }
     Ok(())
 }
@@ -188,8 +228,16 @@ fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
 }
 
 /// The files that zei makes in a service's directory.
-const OWN: [&str; 7] =
-    [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT, paths::NEEDS, paths::LAST];
+const OWN: [&str; 8] = [
+    paths::CONTROL,
+    paths::ACKS,
+    paths::NEW_ACKS,
+    paths::STATUS,
+    paths::EVENT,
+    paths::NEEDS,
+    paths::NEW_NEEDS,
+    paths::LAST,
+];
 
 /// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. A file
 /// in one that zei did not make stays, and the directory with it.

@@ -1,56 +1,52 @@
-//! What zei-init shares with its supervisors: definitions, run records, the report pipe, the journal.
+//! What zei-init shares with its supervisors: the plan, run records, the report pipe, the journal.
 
 use super::PROGRAM;
-use crate::model::definition;
+use crate::model::definition::Definitions;
+use crate::model::definition::plan::Voice;
 use crate::model::kills::Kills;
-use crate::model::record;
-use crate::model::spec::{Config, ReadyTest, ServiceSpec};
+use crate::model::slot::Slot;
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::run::report::report;
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::pipe::Readiness;
-use crate::sys::{notify, oom, raw};
+use crate::sys::{memfd, notify, oom, raw};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{ftruncate, pipe2};
+use nix::unistd::pipe2;
 use std::ffi::{CStr, CString, OsString};
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// The descriptors with the numbers that every supervisor inherits. They are not closed on exec:
-/// zei-init executes nothing but supervisors once they are there.
+/// zei-init executes nothing but supervisors, and itself, once they are there.
 #[derive(Debug)]
 pub struct Shared {
     /// The run records.
     pub ledger: Ledger,
     /// Whose record has changed.
     pub reports: OwnedFd,
+    /// The plan that holds.
+    plan: OwnedFd,
+    /// The one before it, as long as somebody goes by it.
+    former: Option<OwnedFd>,
     _definitions: OwnedFd,
     _report: OwnedFd,
     _services: Option<OwnedFd>,
     _journal: Option<OwnedFd>,
 }
 
-/// Compiles the definitions and makes room for the records. `environment` is the container's.
+/// Stores the plan, and makes room for the records of its services.
 pub fn share(
-    config: &Config,
-    environment: &[(OsString, OsString)],
+    plan: &[u8],
     services: Option<OwnedFd>,
     journal: Option<OwnedFd>,
-    nofile: Option<(u64, u64)>,
 ) -> Result<Shared, (&'static str, Errno)> {
-    let bytes = definition::encode(&config.services, &inheritable(environment), nofile);
-    let definitions = memfd("zei-definitions", &bytes).map_err(|errno| ("store the definitions", errno))?;
-    let length = i64::try_from(record::offset(config.services.len())).unwrap_or(i64::MAX);
-    let records = || -> Result<OwnedFd, Errno> {
-        let records = memfd_create("zei-records", MFdFlags::MFD_CLOEXEC)?;
-        ftruncate(&records, length)?;
-        Ok(records)
-    };
-    let records = records().map_err(|errno| ("make room for the run records", errno))?;
+    let stored = memfd::sealed("zei-plan", plan).map_err(|errno| ("store the definitions", errno))?;
+    let copy = stored.try_clone().map_err(|_| ("duplicate a descriptor", Errno::last()))?;
+    let records = memfd_create("zei-records", MFdFlags::MFD_CLOEXEC);
+    let records = records.map_err(|errno| ("make room for the run records", errno))?;
     let pipe = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK);
     let (reports, report) = pipe.map_err(|errno| ("make a pipe", errno))?;
     let publish =
@@ -62,58 +58,67 @@ pub fn share(
             .note_kills(Kills { seen, before: seen, at: Time(0) })
             .map_err(|errno| ("write to the run records", errno))?;
     }
-    Ok(Shared {
-        _definitions: publish(definitions, ledger::DEFINITIONS)?,
+    let shared = Shared {
+        plan: stored,
+        former: None,
+        _definitions: publish(copy, ledger::DEFINITIONS)?,
         ledger,
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
         _journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
         reports,
-    })
+    };
+    let definitions = Definitions(plan);
+    let tags = || -> Result<(), Errno> {
+        shared.ledger.make_room(definitions.count())?;
+        let names = (0..definitions.count()).filter_map(|index| Some((index, definitions.name(index)?)));
+        names.into_iter().try_for_each(|(index, name)| shared.ledger.mark(index, Slot::of(name)))
+    };
+    tags().map_err(|errno| ("make room for the run records", errno))?;
+    Ok(shared)
 }
 
-/// What each service tells through that it is ready: a socket, a pipe, or nothing. A service whose own can't be made
-/// runs, but can't tell.
-pub fn voices(services: &[ServiceSpec]) -> Vec<Option<OwnedFd>> {
-    // std seeds each with random bytes of the kernel's.
-    let boot = RandomState::new().build_hasher().finish();
-    services.iter().map(|service| voice(service, boot)).collect()
-}
-
-fn voice(service: &ServiceSpec, boot: u64) -> Option<OwnedFd> {
-    let (what, made) = match &service.ready {
-        Some(ReadyTest::NotifyFd(_) | ReadyTest::Log(_)) => ("readiness pipe", Readiness::make()),
-        Some(ReadyTest::NotifySystemd) => ("notify socket", notify::make(boot, service.name)),
-        Some(ReadyTest::Job(_)) | None if service.policy.watchdog.is_some() => {
-            ("notify socket", notify::make(boot, service.name))
-        }
-        Some(ReadyTest::Job(_)) | None => return None,
+/// What a service tells through that it is ready. A service whose own can't be made runs, but can't tell. `boot`: a
+/// random number of this start of zei-init.
+pub fn voice(name: ServiceName, voice: Voice, boot: u64) -> Option<OwnedFd> {
+    let (what, made) = match voice {
+        Voice::Pipe => ("readiness pipe", Readiness::make()),
+        Voice::Socket => ("notify socket", notify::make(boot, name)),
     };
     made.map_err(|errno| {
-        let name = service.name;
         report(PROGRAM, format!("cannot make the {what} of {name}: {}; it can't tell that it is ready", errno.desc()));
     })
     .ok()
 }
 
-/// A memfd that can't change any more.
-pub(super) fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno> {
-    let file = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let written = nix::unistd::write(&file, rest)?;
-        rest = rest.get(written..).unwrap_or_default();
+impl Shared {
+    /// The plan that holds.
+    pub fn plan(&self) -> BorrowedFd<'_> {
+        self.plan.as_fd()
     }
-    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-    Ok(file)
+
+    /// From now on another one holds; who goes by the former one does so until [`Shared::settle`].
+    pub fn replace(&mut self, plan: OwnedFd) {
+        self.former = Some(core::mem::replace(&mut self.plan, plan));
+    }
+
+    /// Nobody goes by the former plan any more.
+    pub fn settle(&mut self) {
+        self.former = None;
+    }
+
+    /// Passes the next supervisor the plan that holds, or the former one.
+    pub fn pass(&self, former: bool) -> Result<(), Errno> {
+        let plan = self.former.as_ref().filter(|_| former).unwrap_or(&self.plan);
+        raw::duplicate(plan.as_raw_fd(), ledger::DEFINITIONS)
+    }
 }
 
 /// Prefixes of variables that are for zei-init itself or for the process that it was started as.
 const OWN: [&str; 4] = ["ZEI_", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_"];
 
 /// What services see of the container's environment.
-fn inheritable(environment: &[(OsString, OsString)]) -> Vec<CString> {
+pub fn inheritable(environment: &[(OsString, OsString)]) -> Vec<CString> {
     environment
         .iter()
         .filter(|(key, _)| !OWN.iter().any(|own| key.as_bytes().starts_with(own.as_bytes())))

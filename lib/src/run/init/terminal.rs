@@ -1,5 +1,6 @@
 //! The container's own streams: who gets the terminal, and that services may open /dev/stdout.
 
+use crate::model::definition::plan::Outline;
 use crate::model::spec::{Config, Input};
 use crate::signal::{self, Set};
 use crate::sys::raw;
@@ -25,10 +26,9 @@ pub fn hand_over(config: &Config) {
 
 /// A pipe of root's can't be opened anew by a service under another user, which programs do that log
 /// to /dev/stdout; so everyone may write to it (not read).
-pub fn open_to_services(config: &Config) {
+pub fn open_to_services(outline: &Outline) {
     let own = nix::unistd::geteuid().as_raw();
-    let others =
-        config.services.iter().any(|service| service.identity.as_ref().is_some_and(|identity| identity.uid != own));
+    let others = outline.services.iter().flatten().any(|service| service.uid.is_some_and(|uid| uid != own));
     for number in [1, 2] {
         let stream = raw::standard(number);
         let is_pipe = fstat(stream)

@@ -5,14 +5,15 @@
 
 mod words;
 
+use super::PROGRAM;
+use super::apply::Changes;
 use super::rundir::RunDir;
 use super::shared::{self, Shared};
-use super::{PROGRAM, terminal};
 use crate::exit;
+use crate::model::definition::plan::{Member, Outline};
 use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::record::Order;
 use crate::model::service::{Phase, Service};
-use crate::model::spec::Config;
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
@@ -37,34 +38,39 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// A tree that runs.
 #[derive(Debug)]
 pub struct Running {
-    tree: Tree,
-    names: Vec<ServiceName>,
-    forward: Vec<Set>,
-    stop_signals: Vec<u8>,
-    command: Option<usize>,
+    pub(super) tree: Tree,
+    /// By index; where there is no service any more, that of the last one.
+    pub(super) names: Vec<ServiceName>,
+    pub(super) forward: Vec<Set>,
+    pub(super) stop_signals: Vec<u8>,
+    pub(super) command: Option<usize>,
     supervisor: CString,
-    shared: Shared,
-    run_dir: Option<RunDir>,
-    place: Option<Place>,
+    pub(super) shared: Shared,
+    pub(super) run_dir: Option<RunDir>,
+    pub(super) place: Option<Place>,
     journal: Journal,
-    acks: Acks,
+    pub(super) acks: Acks,
     lines: Lines,
-    controls: Vec<Option<OwnedFd>>,
+    pub(super) controls: Vec<Option<OwnedFd>>,
     /// Through what services tell that they are ready.
-    voices: Vec<Option<OwnedFd>>,
+    pub(super) voices: Vec<Option<OwnedFd>>,
+    /// A random number of this start, for the names of those.
+    pub(super) seed: u64,
+    pub(super) changes: Changes,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,
     /// Dispositions that zei-init was started with, and services don't get.
-    defaults: Set,
+    pub(super) defaults: Set,
     /// The supervisors by their pids, and the pids by the services' indices.
     supervisors: HashMap<u32, usize>,
-    pids: Vec<Option<u32>>,
+    pub(super) pids: Vec<Option<u32>>,
     boot: u64,
     seq: u64,
     /// When it began to live.
@@ -73,21 +79,21 @@ pub struct Running {
     state: (InitState, Time),
 }
 
-/// Makes room for three descriptors a service. Returns the limit as it was, which services get.
+/// Makes room for three descriptors a service. Returns the limit as it was, which services get, also where it is raised
+/// only later, for more of them.
 pub fn raise_descriptor_limit(services: usize) -> Option<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let needed = u64::try_from(services).unwrap_or(u64::MAX).saturating_mul(3).saturating_add(64);
-    if soft >= needed || soft >= hard {
-        return None;
+    if soft < needed.min(hard) {
+        let _as_it_is = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
     }
-    setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard).ok()?;
     Some((soft, hard))
 }
 
 impl Running {
     /// Everything is ready to start; from here on signals are taken.
     pub fn begin(
-        config: &Config,
+        outline: &Outline,
         tree: Tree,
         supervisor: CString,
         shared: Shared,
@@ -97,8 +103,6 @@ impl Running {
         let defaults = raw::ignored();
         // Where it was ignored, the kernel would keep every exit status to itself.
         raw::set_default(signal::CHLD).map_err(|errno| ("receive CHLD", errno))?;
-        terminal::hand_over(config);
-        terminal::open_to_services(config);
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
         let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
             .and_then(|null| raw::publish(null, ledger::NULL))
@@ -107,12 +111,15 @@ impl Running {
             });
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
+        // std seeds each with random bytes of the kernel's.
+        let seed = RandomState::new().build_hasher().finish();
+        let voice = |service: &Member, seed| shared::voice(service.name, service.voice?, seed);
         Ok(Running {
-            names: config.services.iter().map(|service| service.name).collect(),
-            forward: config.services.iter().map(|service| service.forward_signals).collect(),
-            stop_signals: config.services.iter().map(|service| service.policy.stop_signal).collect(),
-            command: config.services.iter().position(|service| service.name == ServiceName::CMD),
-            pids: vec![None; config.services.len()],
+            names: outline.services.iter().flatten().map(|service| service.name).collect(),
+            forward: outline.services.iter().flatten().map(|service| service.forward_signals).collect(),
+            stop_signals: outline.services.iter().flatten().map(|service| service.stop_signal).collect(),
+            command: outline.command,
+            pids: vec![None; outline.services.len()],
             tree,
             supervisor,
             shared,
@@ -122,7 +129,9 @@ impl Running {
             acks: Acks::default(),
             lines: Lines::default(),
             controls,
-            voices: shared::voices(&config.services),
+            voices: outline.services.iter().flatten().map(|service| voice(service, seed)).collect(),
+            seed,
+            changes: Changes::default(),
             null: null.map_err(|errno| ("open /dev/null", errno))?,
             signals,
             defaults,
@@ -138,6 +147,7 @@ impl Running {
     pub fn live(&mut self) -> u8 {
         self.publish(None);
         let mut end = self.feed(Event::Timer);
+        self.tell_sources();
         loop {
             if let Some(verdict) = end {
                 self.publish(Some(verdict.code));
@@ -150,7 +160,8 @@ impl Running {
     }
 
     fn wait(&self) {
-        let timeout = match self.tree.deadline() {
+        let deadline = self.tree.deadline().into_iter().chain(self.changes.deadline()).min();
+        let timeout = match deadline {
             None => PollTimeout::NONE,
             Some(deadline) => {
                 let left = deadline.since(clock::now()).0;
@@ -172,7 +183,8 @@ impl Running {
         if self.tree.deadline().is_some_and(|deadline| clock::now() >= deadline) {
             events.push_back(Event::Timer);
         }
-        events.into_iter().find_map(|event| self.feed(event))
+        let end = events.into_iter().find_map(|event| self.feed(event));
+        end.or_else(|| self.go_on_changing())
     }
 
     fn take_signals(&mut self, events: &mut VecDeque<Event>) {
@@ -197,7 +209,7 @@ impl Running {
                 Children::Ended(pid, exit) => {
                     process::reap(pid);
                     let Some(index) = self.supervisors.remove(&pid) else {
-                        orphans = true;
+                        orphans |= !self.changes.has_ended(pid, exit);
                         continue;
                     };
                     if let Some(slot) = self.pids.get_mut(index) {
@@ -237,6 +249,10 @@ impl Running {
                 events.push_back(Event::Changed(index, record.service));
             }
         }
+        // Whoever reports has told the journal, too, and leaves the ring to this process: one for all of them.
+        if let Some(place) = &self.place {
+            place.ring();
+        }
     }
 
     /// Event FIFOs can be missing or removed: to a supervisor that waits, a TERM without an order says to look around.
@@ -263,8 +279,9 @@ impl Running {
                     self.answer(request.token, accepted, Text::new());
                     events.push_back(Event::Shutdown);
                 }
+                Ok(request) if request.verb.is_of_init() => self.ask(request),
                 Ok(request) => {
-                    let text = Text::from("zei-init's own verb is shutdown");
+                    let text = Text::from("zei-init's own verbs are shutdown, apply, add, forget");
                     self.answer(request.token, Progress::Failed(exit::CONFIG), text);
                 }
                 Err((None, reject)) => self.say(format_args!("control: line dropped: {reject}")),
@@ -276,7 +293,7 @@ impl Running {
         self.lines = lines;
     }
 
-    fn answer(&mut self, token: Option<control::Token>, progress: Progress, text: Text<112>) {
+    pub(super) fn answer(&mut self, token: Option<control::Token>, progress: Progress, text: Text<112>) {
         let (Some(token), Some(place)) = (token, &self.place) else { return };
         if !self.acks.knows(&token) {
             let _nowhere_to_say_it = self.acks.append(place, &Ack { token, progress, at: clock::now().0, text });
@@ -285,21 +302,25 @@ impl Running {
     }
 
     /// One event and all that follows from it. Returns the verdict once the tree has ended.
-    fn feed(&mut self, event: Event) -> Option<Verdict> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let before = (self.tree.is_booting(), self.tree.is_stopping());
-            for effect in self.tree.step(event, clock::now()) {
-                if let Effect::End(verdict) = effect {
-                    return Some(verdict);
-                }
-                events.extend(self.perform(effect));
-            }
-            if before != (self.tree.is_booting(), self.tree.is_stopping()) {
-                self.publish(None);
-            }
+    pub(super) fn feed(&mut self, event: Event) -> Option<Verdict> {
+        let before = (self.tree.is_booting(), self.tree.is_stopping());
+        let effects = self.tree.step(event, clock::now());
+        if before != (self.tree.is_booting(), self.tree.is_stopping()) {
+            self.publish(None);
         }
-        None
+        self.carry_out(effects)
+    }
+
+    /// What the tree wants, and all that follows from it. Returns the verdict once the tree has ended.
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Verdict> {
+        let mut events = VecDeque::new();
+        for effect in effects {
+            if let Effect::End(verdict) = effect {
+                return Some(verdict);
+            }
+            events.extend(self.perform(effect));
+        }
+        events.into_iter().find_map(|event| self.feed(event))
     }
 
     /// The only place where an effect becomes a system call.
@@ -337,6 +358,10 @@ impl Running {
             Effect::Ready => self.notify_ready(),
             Effect::Waiting(indices, span) => self.tell_waiting(&indices, span),
             Effect::Overdue(indices) => self.tell_overdue(&indices),
+            Effect::Retire(index, then) => self.retire(index, then),
+            Effect::Renew(index, want) => self.renew(index, want),
+            Effect::Remove(index) => self.remove(index),
+            Effect::Applied => self.applied(),
             Effect::End(_) => {}
         }
         None
@@ -351,8 +376,8 @@ impl Running {
             Some(control) => raw::duplicate(control.as_raw_fd(), ledger::CONTROL),
             None => raw::occupy(ledger::CONTROL..=ledger::CONTROL),
         };
-        if let Err(errno) = passed {
-            self.say(format_args!("cannot pass {name} its control FIFO: {}", errno.desc()));
+        if let Err(errno) = passed.and_then(|()| self.shared.pass(self.tree.is_retiring(index))) {
+            self.say(format_args!("cannot pass {name} its descriptors: {}", errno.desc()));
         }
         // Most have none of these, and find nothing at its number.
         let voice = self.voices.get(index).and_then(Option::as_ref);
@@ -411,14 +436,9 @@ impl Running {
             return Some(Event::NotRestarted(index));
         };
         // What somebody left there without a newline does not become a part of it.
-        let line = format!("\n{}", Request { token: None, verb: Verb::RestartRun(run) });
+        let line = format!("\n{}", Request { token: None, verb: Verb::RestartRun(run), argument: "" });
         let _full = nix::unistd::write(control, line.as_bytes());
         None
-    }
-
-    /// A signal asks for it (`signals: {HUP: reload}`).
-    fn reload(&self) {
-        self.say(format_args!("reload is not there yet"));
     }
 
     /// Only to a process that is the program already, and never to a later one of the same pid.
@@ -430,19 +450,19 @@ impl Running {
         }
     }
 
-    fn name(&self, index: usize) -> ServiceName {
+    pub(super) fn name(&self, index: usize) -> ServiceName {
         self.names.get(index).copied().unwrap_or(ServiceName::CMD)
     }
 
     /// Tells what zei-init itself is doing, and in the end with which code it leaves.
-    fn publish(&mut self, code: Option<u8>) {
+    pub(super) fn publish(&mut self, code: Option<u8>) {
         self.seq += 1;
         let state = match (self.tree.is_stopping(), self.tree.is_booting()) {
             (true, _) => InitState::Stopping,
             (false, true) => InitState::Booting,
             (false, false) => InitState::Running,
         };
-        let services = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let services = u32::try_from(self.tree.count()).unwrap_or(u32::MAX);
         if self.state.0 != state {
             self.state = (state, clock::now());
         }
@@ -463,7 +483,7 @@ impl Running {
         }
     }
 
-    fn say(&self, text: core::fmt::Arguments<'_>) {
+    pub(super) fn say(&self, text: core::fmt::Arguments<'_>) {
         say::say(format_args!("{PROGRAM}"), text);
     }
 }

@@ -5,6 +5,7 @@ use crate::exit;
 use crate::model::definition::Definition;
 use crate::model::record::Record;
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
+use crate::model::slot::Slot;
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths;
@@ -49,12 +50,12 @@ impl Commands {
     }
 
     /// The supervisor leaves: whatever is open has its outcome.
-    pub fn leave(&mut self, place: Option<&Place>) {
+    pub fn leave(&mut self, place: Option<&Place>, why: &str) {
         for open in core::mem::take(&mut self.open) {
             match open.goal {
                 Goal::Down => self.answer(place, &open, Progress::Done, Text::new()),
                 Goal::Up | Goal::Fresh | Goal::Reloaded => {
-                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+                    self.answer(place, &open, Progress::Failed(exit::NOT_TRUE), Text::from(why));
                 }
             }
         }
@@ -69,7 +70,8 @@ const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> 
         Verb::Restart | Verb::RestartRun(_) => Some((Goal::Fresh, Event::Restart)),
         Verb::Stop => Some((Goal::Down, Event::Stop)),
         Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
-        Verb::Reload | Verb::Signal(_) | Verb::Shutdown => None,
+        Verb::Reload | Verb::Signal(_) => None,
+        Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => None,
     }
 }
 
@@ -116,9 +118,9 @@ impl Supervisor<'_> {
         }
     }
 
-    fn take(&mut self, request: Request) {
-        let Request { token, verb } = request;
-        if verb == Verb::Shutdown {
+    fn take(&mut self, request: Request<'_>) {
+        let Request { token, verb, .. } = request;
+        if verb.is_of_init() {
             return self.reject(token, Reject::Verb);
         }
         if let Verb::RestartRun(run) = verb
@@ -141,7 +143,8 @@ impl Supervisor<'_> {
                     Verb::StartAlone => self.alone = true,
                     Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
                     // It did not end because of them: what was stopped stays stopped.
-                    Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) | Verb::Shutdown => {}
+                    Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) => {}
+                    Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => {}
                 }
                 self.feed(event);
             }
@@ -210,7 +213,8 @@ impl Supervisor<'_> {
     /// A start wants what it depends on, too.
     fn start_dependencies(&mut self) {
         for needs in self.definition.needs() {
-            let Some(Record { service, .. }) = self.ledger.read(usize::from(needs.index)) else { continue };
+            let (slot, record) = self.ledger.entry(usize::from(needs.index));
+            let Some(Record { service, .. }) = record.filter(|_| slot.tag == Slot::tag(needs.name)) else { continue };
             if !matches!(service.phase, Phase::Stopped | Phase::Failed(_)) {
                 continue;
             }
@@ -228,7 +232,7 @@ impl Supervisor<'_> {
         let path: Text<80> = text::format(format_args!("{name}/{}", paths::CONTROL));
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fifo = openat(services, path.as_str(), flags, Mode::empty())?;
-        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start }));
+        let line: Text<64> = text::format(format_args!("{}", Request { token: None, verb: Verb::Start, argument: "" }));
         nix::unistd::write(&fifo, line.as_bytes()).map(drop)
     }
 
@@ -267,7 +271,7 @@ impl Supervisor<'_> {
             }
             Outcome::Ended => failed(text::format(format_args!("{} {}", self.service.state().word(), self.reason()))),
             Outcome::Overtaken => failed(Text::from("overtaken by a later command")),
-            Outcome::Leaving => failed(Text::from("the container shuts down")),
+            Outcome::Leaving => failed(Text::from(self.farewell())),
             Outcome::NotReloaded => {
                 failed(text::format(format_args!("its reload command failed: {}", self.jobs.words())))
             }

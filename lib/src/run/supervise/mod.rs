@@ -18,6 +18,7 @@ use crate::exit;
 use crate::model::definition::{Definition, Definitions};
 use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
+use crate::model::slot::Retire;
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
@@ -73,6 +74,8 @@ struct Supervisor<'a> {
     asked: Vec<u32>,
     /// The stop whose kill was said.
     said: Option<Time>,
+    /// zei-init wants it to stop its service and leave, because the tree has changed.
+    retiring: Option<Retire>,
     leaving: bool,
 }
 
@@ -176,6 +179,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         alone: false,
         asked: Vec::new(),
         said: None,
+        retiring: None,
         leaving: false,
     })
 }
@@ -196,7 +200,9 @@ impl Supervisor<'_> {
                 self.publish();
             }
         }
-        self.finish_what_was_accepted();
+        if !self.leaves_lines() {
+            self.finish_what_was_accepted();
+        }
         let mut run = None;
         while !self.leaving {
             self.look_at_dependencies();
@@ -211,7 +217,9 @@ impl Supervisor<'_> {
             let woken = self.wait();
             self.take_all(woken);
         }
-        self.commands.leave(self.place.as_ref());
+        if !self.leaves_lines() {
+            self.commands.leave(self.place.as_ref(), self.farewell());
+        }
         self.ring();
         exit::OK
     }
@@ -233,11 +241,32 @@ impl Supervisor<'_> {
     fn take_order(&mut self) {
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
+            self.retiring = None;
             self.feed(Event::Shutdown(Shutdown { signal: shutdown.signal.filter(|_| own), ..shutdown }));
+        } else if let Some(retire) = self.ledger.entry(self.index).0.retire {
+            // Another TERM gives it no more time.
+            if self.retiring.replace(retire).is_none() {
+                let policy = &self.definition.policy;
+                let deadline = clock::now().plus(policy.drain).plus(policy.grace());
+                self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
+            }
         } else if nix::unistd::getppid() != self.init {
             // zei-init is gone: its death was the signal.
             let deadline = clock::now().plus(self.definition.policy.grace());
             self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
+        }
+    }
+
+    /// What is asked for now is for its successor, which knows the new definition.
+    fn leaves_lines(&self) -> bool {
+        self.retiring == Some(Retire::Renew)
+    }
+
+    /// Why what was asked for does not come true any more.
+    fn farewell(&self) -> &'static str {
+        match self.retiring {
+            Some(Retire::Remove) => "the service was removed from the configuration",
+            Some(Retire::Renew) | None => "the container shuts down",
         }
     }
 
@@ -257,8 +286,8 @@ impl Supervisor<'_> {
                 self.record();
             }
             next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
-            // Not before it is acted upon; the last one is told below.
-            if changed && next.is_some() {
+            // Not before it is acted upon. The last one is told below, and that a process is made lasts no time.
+            if changed && next.is_some() && self.service.phase != Phase::Spawning {
                 self.note();
             }
         }
@@ -266,7 +295,9 @@ impl Supervisor<'_> {
             self.publish();
             self.tell(&before);
         }
-        self.settle();
+        if !self.leaves_lines() {
+            self.settle();
+        }
     }
 
     /// Nothing to wait for: no need to look at anybody.
@@ -341,23 +372,25 @@ impl Supervisor<'_> {
         self.journal.note(Entry::of(&self.status(), clock::now().0, clock::wall()));
     }
 
-    /// Tells whoever may be interested: the status file, those who wait on it, zei-init.
+    /// Tells whoever may be interested: the status file, those who wait on it, the journal, zei-init.
     fn publish(&mut self) {
         let status = self.status();
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
         }
+        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
         let standing = Standing::of(&self.service);
-        if standing != self.standing {
-            self.standing = standing;
-            if let (Some(report), Ok(index)) = (&self.report, u32::try_from(self.index)) {
-                // A full pipe: zei-init has enough to wake it, and then looks at everyone.
+        let report = self.report.as_ref().filter(|_| standing != self.standing);
+        self.standing = standing;
+        match (report, u32::try_from(self.index)) {
+            (Some(report), Ok(index)) => {
+                // A full pipe: zei-init has enough to wake it, and then looks at everyone. It rings for the journal.
                 let _full = nix::unistd::write(report, &index.to_le_bytes());
+                self.journal.is_heard();
             }
+            _ => self.journal.ring(self.watch.directory()),
         }
         self.ring();
-        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
-        self.journal.ring(self.watch.directory());
     }
 
     /// Says on standard error what nobody asked for.

@@ -24,7 +24,11 @@ pub fn recover(record: Record, index: usize) -> (Service, Option<Event>) {
     let main = left.is_none_or(|left| end(left.pid, deadline));
     // What ends leaves its own children to zei-init, so they are looked for until there are none.
     let mut gone = main;
-    while gone && let Some(pid) = process::orphan_with_mark(init, index) {
+    let may_have_left = service::may_have_left(&record.service);
+    while gone
+        && may_have_left
+        && let Some(pid) = process::orphan_with_mark(init, index)
+    {
         gone = end(pid, deadline);
     }
     let (service, event) = service::take_over(record.service, left, gone, clock::now());

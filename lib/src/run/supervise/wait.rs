@@ -27,7 +27,7 @@ impl Supervisor<'_> {
         };
         let sources = [
             Some(self.signals.as_fd()),
-            self.control.as_ref().map(AsFd::as_fd),
+            self.control.as_ref().filter(|_| !self.leaves_lines()).map(AsFd::as_fd),
             self.voice.descriptor(),
             self.jobs.descriptor(),
             self.waiting.descriptor(),
@@ -63,7 +63,7 @@ impl Supervisor<'_> {
         if main {
             self.take_end_of_main();
         }
-        if control {
+        if control && !self.leaves_lines() {
             self.take_lines();
         }
         if slot || self.look_at_clock() != Time::NEVER {

@@ -2,6 +2,7 @@
 
 use crate::model::definition::{Definition, Needs};
 use crate::model::service::{self, Event, Standing};
+use crate::model::slot::Slot;
 use crate::model::time::Time;
 use crate::paths;
 use crate::sys::event::Waiter;
@@ -47,7 +48,12 @@ impl Missing {
 
     /// `false`: it holds.
     fn look(&mut self, ledger: &Ledger) -> bool {
-        let record = ledger.read(usize::from(self.needs.index));
+        let (slot, record) = ledger.entry(usize::from(self.needs.index));
+        if slot.tag != Slot::tag(self.needs.name) {
+            // It is no longer in the tree, so nobody waits for it.
+            self.standing = Standing::Holds;
+            return false;
+        }
         self.since = record.map_or(Time(0), |record| record.service.since);
         self.standing = service::judge(self.needs.condition, record.as_ref().map(|record| &record.service));
         self.standing != Standing::Holds

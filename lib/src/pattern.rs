@@ -79,7 +79,10 @@ mod tests {
     fn what_is_no_pattern_is_explained_in_one_line() {
         let reason = |text| check(text).unwrap_err();
         assert_eq!(reason("a(b"), "at character 2: unclosed group");
-        assert_eq!(reason("(?=x)"), "at character 1: look-around, including look-ahead and look-behind, is not supported");
+        assert_eq!(
+            reason("(?=x)"),
+            "at character 1: look-around, including look-ahead and look-behind, is not supported"
+        );
         assert_eq!(reason("x\0"), "it holds a NUL byte; write \\x00");
         assert!(
             reason("((a{1000}){1000}){10}").starts_with("it takes more than "),

@@ -25,14 +25,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schedule", &["near"]),
     ("protocol", &["name", "near", "paths", "signal", "text", "exit"]),
     ("model", &["name", "near", "paths", "signal", "text", "exit", "protocol"]),
-    ("config", &["endpoint", "name", "near", "paths", "pattern", "signal", "text", "exit", "schedule", "protocol", "model"]),
+    (
+        "config",
+        &["endpoint", "name", "near", "paths", "pattern", "signal", "text", "exit", "schedule", "protocol", "model"],
+    ),
     ("sys", &["name", "near", "paths", "signal", "text", "exit", "protocol", "model"]),
     (
         "run",
         &[
             "endpoint", "name", "near", "paths", "pattern", "signal", "text", "exit", "schedule", "protocol", "model",
-            "config",
-            "sys",
+            "config", "sys",
         ],
     ),
 ];
@@ -56,7 +58,8 @@ const BINS_MAY_USE: &[&str] = &[
 /// What the pure modules may not touch: the system, the clock, the environment.
 const IMPURE: &[&str] =
     &["nix", "libc", "std::fs", "std::env", "std::io", "std::net", "std::process", "std::thread", "std::time"];
-const PURE: &[&str] = &["endpoint", "pattern", "schedule", "name", "near", "signal", "text", "exit", "protocol", "model"];
+const PURE: &[&str] =
+    &["endpoint", "pattern", "schedule", "name", "near", "signal", "text", "exit", "protocol", "model"];
 
 /// The longest Rust file, in lines.
 const LONGEST: usize = 500;

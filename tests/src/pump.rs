@@ -149,7 +149,11 @@ impl Rig {
     pub fn restart(&mut self) -> u32 {
         let _held = STARTING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let streams = [self.null.as_fd(), self.container[0].as_fd(), self.container[1].as_fd()].map(Stream::Of);
-        self.pump.as_mut().expect(KEPT).start(streams, &self.notify, Time(0)).expect("zei-log can be started")
+        self.pump
+            .as_mut()
+            .expect(KEPT)
+            .start(streams, &self.notify, zei::signal::Set::EMPTY, Time(0))
+            .expect("zei-log can be started")
     }
 
     fn pump(&self) -> &LogPump {

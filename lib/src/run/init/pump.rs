@@ -2,14 +2,15 @@
 //!
 //! Owns: the log pipes, which outlive every zei-log and every supervisor. Must never: read what is in them.
 
-use crate::model::definition::{Definition, Target};
+use super::PROGRAM;
+use crate::model::definition::{Definition, Definitions, Target};
 use crate::model::pump::{Life, LogPipe, Pumped, STATE_HEAD, STATE_NUMBERS, Side, Table, forget_open, state_size};
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{logpipe, memfd, process};
+use crate::sys::{logpipe, memfd, process, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -56,6 +57,11 @@ impl Wanted {
             stderr: side(definition.stderr, Side::Err),
         })
     }
+}
+
+/// How many services of a plan want some.
+pub fn count(plan: Definitions<'_>) -> usize {
+    (0..plan.count()).filter_map(|index| plan.service(index)?.pattern()).count()
 }
 
 /// A service's log pipes.
@@ -121,6 +127,16 @@ impl LogPump {
         self.token
     }
 
+    /// Makes the log pipes of a service, if its definition wants some. A service that can't have them runs without.
+    pub fn follow(&mut self, index: usize, definition: &Definition<'_>) {
+        let Some(wanted) = Wanted::of(definition) else { return self.take(index) };
+        if let Err((what, errno)) = self.give(index, wanted) {
+            let (name, why) = (definition.name, errno.desc());
+            let text = format_args!("cannot {what} for {name}: {why}; it can't be seen to be ready");
+            say::say(format_args!("{PROGRAM}"), text);
+        }
+    }
+
     /// Makes the log pipes of the service `index`, which is new, or renewed while nothing of it ran. To be followed by
     /// [`LogPump::refresh`].
     ///
@@ -179,6 +195,11 @@ impl LogPump {
         self.pipes.iter().any(Option::is_some)
     }
 
+    /// What runs knows nothing of some log pipes, and is to leave.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
     /// When it is to be started.
     pub fn deadline(&self) -> Option<Time> {
         self.life.deadline().filter(|_| self.is_needed())
@@ -190,12 +211,19 @@ impl LogPump {
     }
 
     /// Starts zei-log with these streams. `notify` are the pipes through which services are told to be ready, by their
-    /// indices. No other thread may execute a program meanwhile.
+    /// indices; `defaults` are the signals whose dispositions are put back. No other thread may execute a program
+    /// meanwhile.
     ///
     /// # Errors
     /// What could not be done; it is to be tried again at [`LogPump::deadline`].
-    pub fn start(&mut self, streams: [Stream<'_>; 3], notify: &[Option<OwnedFd>], now: Time) -> Result<u32, Failure> {
-        let made = self.make(streams, notify);
+    pub fn start(
+        &mut self,
+        streams: [Stream<'_>; 3],
+        notify: &[Option<OwnedFd>],
+        defaults: Set,
+        now: Time,
+    ) -> Result<u32, Failure> {
+        let made = self.make(streams, notify, defaults);
         match made {
             Ok(pid) => {
                 (self.pid, self.is_stale) = (Some(pid), false);
@@ -206,7 +234,7 @@ impl LogPump {
         made
     }
 
-    fn make(&mut self, streams: [Stream<'_>; 3], notify: &[Option<OwnedFd>]) -> Result<u32, Failure> {
+    fn make(&mut self, streams: [Stream<'_>; 3], notify: &[Option<OwnedFd>], defaults: Set) -> Result<u32, Failure> {
         self.clean().map_err(|errno| ("write to a memfd", errno))?;
         let Some(kept) = &self.kept else { return Err(("find its state", Errno::ENOENT)) };
         let table = memfd::sealed("zei-log-table", &self.table(kept, notify).encode());
@@ -231,8 +259,12 @@ impl LogPump {
         inherit(FdFlag::empty());
         let none = Strings::collect(core::iter::empty());
         let blocked = Set(u64::MAX);
-        let made =
-            spawn::spawn(&Spawn { streams, blocked, ..Spawn::new(Strings::collect(arguments.into_iter()), none) });
+        let made = spawn::spawn(&Spawn {
+            streams,
+            blocked,
+            defaults,
+            ..Spawn::new(Strings::collect(arguments.into_iter()), none)
+        });
         inherit(FdFlag::FD_CLOEXEC);
         made.map_err(|failure| (failure.stage.text(), Errno::from_raw(failure.errno)))
     }

@@ -7,11 +7,14 @@ use crate::model::init::{Cause, Verdict};
 use crate::model::service::{Ending, Service};
 use crate::model::time::Span;
 use crate::paths;
+use crate::protocol::last;
+use crate::run;
 use crate::run::init::post_mortem::{self, Scene};
 use crate::run::init::{PROGRAM, waiting};
 use crate::signal;
 use crate::sys::{clock, raw, say};
 use nix::unistd::isatty;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// So many services are named in a line.
@@ -61,7 +64,13 @@ impl Running {
             // Whoever sits there has seen it.
             return;
         }
-        let scene = Scene { names: &self.names, began: self.began, now: (clock::now(), clock::wall()), last: &[] };
+        let mut buffer = [0; last::MAX];
+        let services = self.run_dir.as_ref().map(|run_dir| run_dir.services.as_fd());
+        let kept = services.zip(verdict.culprit()).and_then(|(services, (culprit, _))| {
+            Some(run::last::read(services, self.name(*culprit), &mut buffer)?.recent())
+        });
+        let last = kept.unwrap_or_default();
+        let scene = Scene { names: &self.names, began: self.began, now: (clock::now(), clock::wall()), last };
         let Some(text) = post_mortem::text(PROGRAM, verdict, &scene) else { return };
         say::last_words(text.as_bytes());
         if std::process::id() == 1 {

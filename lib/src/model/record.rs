@@ -477,7 +477,12 @@ pub(crate) mod tests {
 
     #[test]
     fn records_orders_and_slots_do_not_overlap() {
-        const { assert!(offset(0) >= Order::SIZE as u64 && offset(1) - offset(0) == (SIZE + Slot::SIZE) as u64) };
+        const {
+            assert!(
+                offset(0) >= (Order::SIZE + crate::model::kills::Kills::SIZE + 8) as u64
+                    && offset(1) - offset(0) == (SIZE + Slot::SIZE) as u64
+            )
+        };
     }
 
     #[test]

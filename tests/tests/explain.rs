@@ -20,6 +20,9 @@ fn why_leads_from_a_service_to_the_one_that_it_all_hangs_on() {
     let tree = Tree::start(CHAIN);
     tree.until_state("disk", State::RestartPending);
     tree.pid("log");
+    for name in ["db", "web"] {
+        tree.until_state(name, State::Waiting);
+    }
     let said = tree.ask("why web");
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "web is waiting for db (service_started)");
@@ -33,7 +36,9 @@ fn why_leads_from_a_service_to_the_one_that_it_all_hangs_on() {
     let disk = &read["services"][0]["causes"][0]["causes"][0];
     assert_eq!((&disk["service"], &disk["reason"]), (&"disk".into(), &"exit:3".into()));
     assert_eq!(tree.ctl("why nobody").code, i32::from(exit::NO_SUCH_SERVICE));
-    fs::write(tree.file("disk", paths::LAST), "no space left\n").unwrap();
+    // As zei-log has it.
+    let text = "version=1 seq=1 run=1 from=0 bytes=14\nno space left\nend=1\n";
+    fs::write(tree.file("disk", paths::LAST), text).unwrap();
     assert!(tree.ask("why web").ends_with("\n      | no space left\n"));
 }
 
@@ -44,6 +49,9 @@ fn why_says_that_all_is_well_and_what_a_failure_is_the_consequence_of() {
          web: {command: [sleep, infinity], depends_on: [db], autostart: false}\n  hold: {command: [sleep, infinity]}\n",
     );
     tree.pid("hold");
+    for name in ["db", "web"] {
+        tree.until_state(name, State::Stopped);
+    }
     assert_eq!(tree.ask("why"), "all 3 services are as they should be\n");
     assert_eq!(tree.ask("why db"), "db is stopped: nobody has started it yet\n");
     assert_eq!(tree.ctl("start web").code, i32::from(exit::NOT_TRUE));

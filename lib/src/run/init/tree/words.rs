@@ -7,14 +7,14 @@ use crate::model::init::{Cause, Verdict};
 use crate::model::service::{Ending, Service};
 use crate::model::time::Span;
 use crate::paths;
+use crate::protocol::last;
+use crate::run;
 use crate::run::init::post_mortem::{self, Scene};
 use crate::run::init::{PROGRAM, waiting};
 use crate::signal;
 use crate::sys::{clock, raw, say};
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
-use nix::sys::uio::pread;
 use nix::unistd::isatty;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// So many services are named in a line.
@@ -64,28 +64,18 @@ impl Running {
             // Whoever sits there has seen it.
             return;
         }
-        let last = verdict.culprit().map(|(index, _)| self.last_of(*index)).unwrap_or_default();
-        let scene = Scene { names: &self.names, began: self.began, now: (clock::now(), clock::wall()), last: &last };
+        let mut buffer = [0; last::MAX];
+        let services = self.run_dir.as_ref().map(|run_dir| run_dir.services.as_fd());
+        let kept = services.zip(verdict.culprit()).and_then(|(services, (culprit, _))| {
+            Some(run::last::read(services, self.name(*culprit), &mut buffer)?.recent())
+        });
+        let last = kept.unwrap_or_default();
+        let scene = Scene { names: &self.names, began: self.began, now: (clock::now(), clock::wall()), last };
         let Some(text) = post_mortem::text(PROGRAM, verdict, &scene) else { return };
         say::last_words(text.as_bytes());
         if std::process::id() == 1 {
             let _not_in_kubernetes = post_mortem::leave(Path::new(paths::TERMINATION_LOG), &text);
         }
-    }
-
-    /// What a service has written last, where that is kept.
-    fn last_of(&self, index: usize) -> Vec<u8> {
-        let read = || {
-            let path = format!("{}/{}", self.name(index), paths::LAST);
-            let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-            let file = openat(&self.run_dir.as_ref()?.services, path.as_str(), flags, Mode::empty()).ok()?;
-            let mut last = vec![0; post_mortem::MOST];
-            let begin = fstat(&file).ok()?.st_size.saturating_sub(i64::try_from(last.len()).ok()?).max(0);
-            let length = pread(&file, &mut last, begin).ok()?;
-            last.truncate(length);
-            Some(last)
-        };
-        read().unwrap_or_default()
     }
 
     /// To an outer service manager that wants to know (sd_notify(3)).

@@ -7,14 +7,14 @@ use crate::model::init::{Cause, Verdict};
 use crate::model::service::{Ending, Service};
 use crate::model::time::Span;
 use crate::paths;
+use crate::protocol;
 use crate::run::init::post_mortem::{self, Scene};
 use crate::run::init::{PROGRAM, waiting};
+use crate::run::last;
 use crate::signal;
 use crate::sys::{clock, raw, say};
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
-use nix::sys::uio::pread;
 use nix::unistd::isatty;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 /// So many services are named in a line.
@@ -73,19 +73,12 @@ impl Running {
         }
     }
 
-    /// What a service has written last, where that is kept.
+    /// What a service has written last, in the last run that wrote anything, where that is kept.
     fn last_of(&self, index: usize) -> Vec<u8> {
-        let read = || {
-            let path = format!("{}/{}", self.name(index), paths::LAST);
-            let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-            let file = openat(&self.run_dir.as_ref()?.services, path.as_str(), flags, Mode::empty()).ok()?;
-            let mut last = vec![0; post_mortem::MOST];
-            let begin = fstat(&file).ok()?.st_size.saturating_sub(i64::try_from(last.len()).ok()?).max(0);
-            let length = pread(&file, &mut last, begin).ok()?;
-            last.truncate(length);
-            Some(last)
-        };
-        read().unwrap_or_default()
+        let mut buffer = [0; protocol::last::MAX];
+        let services = self.run_dir.as_ref().map(|run_dir| run_dir.services.as_fd());
+        let last = services.and_then(|services| last::read(services, self.name(index), &mut buffer));
+        last.map(|last| last.of_run().to_vec()).unwrap_or_default()
     }
 
     /// To an outer service manager that wants to know (sd_notify(3)).

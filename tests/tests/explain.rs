@@ -20,6 +20,9 @@ fn why_leads_from_a_service_to_the_one_that_it_all_hangs_on() {
     let tree = Tree::start(CHAIN);
     tree.until_state("disk", State::RestartPending);
     tree.pid("log");
+    for name in ["db", "web"] {
+        tree.until_state(name, State::Waiting);
+    }
     let said = tree.ask("why web");
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "web is waiting for db (service_started)");
@@ -44,6 +47,9 @@ fn why_says_that_all_is_well_and_what_a_failure_is_the_consequence_of() {
          web: {command: [sleep, infinity], depends_on: [db], autostart: false}\n  hold: {command: [sleep, infinity]}\n",
     );
     tree.pid("hold");
+    for name in ["db", "web"] {
+        tree.until_state(name, State::Stopped);
+    }
     assert_eq!(tree.ask("why"), "all 3 services are as they should be\n");
     assert_eq!(tree.ask("why db"), "db is stopped: nobody has started it yet\n");
     assert_eq!(tree.ctl("start web").code, i32::from(exit::NOT_TRUE));

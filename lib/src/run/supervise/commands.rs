@@ -126,10 +126,10 @@ impl Supervisor<'_> {
         if let Verb::RestartRun(run) = verb
             && !(self.service.run == run && service::is_under_way(&self.service))
         {
-            return match token {
-                Some(token) => self.refuse(token, exit::NOT_TRUE, Text::from("that run has ended")),
-                None => {}
-            };
+            if let Some(token) = token {
+                self.refuse(token, exit::NOT_TRUE, Text::from("that run has ended"));
+            }
+            return;
         }
         if let Some(token) = token
             && !self.accept(token, verb)

@@ -115,7 +115,8 @@ fn a_supervisor_in_any_state_leaves() {
         tree.step(Event::NotStarted(0), NOW);
     };
     let order = Effect::Retire(0, RENEWED);
-    let table: [(&dyn Fn(&mut Tree), Vec<Effect>); 5] = [
+    type Before<'a> = &'a dyn Fn(&mut Tree);
+    let table: [(Before<'_>, Vec<Effect>); 5] = [
         // It may be about to write its first record.
         (&never, vec![order.clone()]),
         (&alive, vec![order.clone()]),

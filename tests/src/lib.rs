@@ -81,3 +81,14 @@ pub fn skipped(need: &str) -> bool {
     io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
     false
 }
+
+/// Copies a program to where it can be executed. By a process of its own: while this one has the copy open for
+/// writing, another test's child may hold it too, until its exec, and nobody can execute what is open for writing
+/// (execve(2), ETXTBSY).
+///
+/// # Panics
+/// Where there is no room for it.
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{} can't be copied", from.as_ref().display());
+}

@@ -63,7 +63,7 @@ impl Service {
 pub struct Rig {
     pump: Option<LogPump>,
     names: Vec<&'static str>,
-    notify: Vec<OwnedFd>,
+    notify: Vec<Option<OwnedFd>>,
     container: [OwnedFd; 2],
     null: File,
     directory: TempDir,
@@ -85,21 +85,61 @@ impl Rig {
     /// Where that can't be done.
     pub fn into(services: &[Service], container: [OwnedFd; 2]) -> Rig {
         let directory = tempfile::Builder::new().prefix("zei-test-").tempdir().expect("a temporary directory");
-        let names: Vec<&'static str> = services.iter().map(|service| service.name).collect();
-        names.iter().for_each(|name| fs::create_dir(directory.path().join(name)).expect("its own directory"));
-        let notify: Vec<OwnedFd> = names.iter().map(|_| logpipe::make().expect("a pipe")).collect();
-        let pairs = services.iter().zip(&notify);
-        let wanted: Vec<Option<Wanted<'_>>> = pairs.map(|(service, notify)| Some(to_wanted(service, notify))).collect();
+        let place = File::open(directory.path()).expect("its own directory");
+        let streams = [container[0].as_fd(), container[1].as_fd()];
         let held = STARTING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let program = CString::new(program("zei-log").as_os_str().as_bytes()).expect("a path");
         drop(held);
-        let services = File::open(directory.path()).expect("its own directory");
-        let streams = [container[0].as_fd(), container[1].as_fd()];
-        let pump = LogPump::make(program, &wanted, streams, Some(services.as_fd()), TOKEN).expect("descriptors");
+        let pump = LogPump::new(program, streams, Some(place.into()), TOKEN);
         let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+        let (names, notify) = (Vec::new(), Vec::new());
         let mut rig = Rig { pump: Some(pump), names, notify, container, null, directory };
+        services.iter().for_each(|service| rig.add(service));
         rig.restart();
         rig
+    }
+
+    /// One more service, or another in its place, which was given up; the zei-log that runs knows nothing of it.
+    ///
+    /// # Panics
+    /// Where that can't be done.
+    pub fn add(&mut self, service: &Service) {
+        let index = self.names.iter().position(|name| *name == service.name).unwrap_or(self.names.len());
+        if index == self.names.len() {
+            fs::create_dir(self.directory.path().join(service.name)).expect("its own directory");
+            self.names.push(service.name);
+            self.notify.push(Some(logpipe::make().expect("a pipe")));
+        }
+        let wanted = Wanted {
+            name: ServiceName::parse(service.name).expect("a name"),
+            pattern: service.pattern.map(str::to_owned),
+            stdout: service.streams[0],
+            stderr: service.streams[1],
+        };
+        self.pump.as_mut().expect(KEPT).give(index, wanted).expect("descriptors");
+    }
+
+    /// Gives up the log pipes of a service.
+    ///
+    /// # Panics
+    /// Never, unless zei-log has left.
+    pub fn remove(&mut self, index: usize) {
+        self.pump.as_mut().expect(KEPT).take(index);
+    }
+
+    /// Asks the zei-log that runs to make room for another, waits until it has, and starts that.
+    ///
+    /// # Panics
+    /// Where that can't be done.
+    pub fn refresh(&mut self) {
+        let pid = self.pid();
+        let gone = raw::pidfd_open(pid).expect("it is not reaped");
+        self.pump().refresh();
+        await_end(&gone);
+        process::reap(pid);
+        assert!(self.pump.as_mut().expect(KEPT).has_ended(pid, Time(7)));
+        assert_eq!(self.pump().deadline(), Some(Time(7)), "at once");
+        self.restart();
     }
 
     /// Starts another zei-log after one has died.
@@ -108,9 +148,12 @@ impl Rig {
     /// Where that can't be done.
     pub fn restart(&mut self) -> u32 {
         let _held = STARTING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let notify: Vec<_> = self.notify.iter().map(AsFd::as_fd).collect();
         let streams = [self.null.as_fd(), self.container[0].as_fd(), self.container[1].as_fd()].map(Stream::Of);
-        self.pump.as_mut().expect(KEPT).start(streams, &notify, Time(0)).expect("zei-log can be started")
+        self.pump
+            .as_mut()
+            .expect(KEPT)
+            .start(streams, &self.notify, zei::signal::Set::EMPTY, Time(0))
+            .expect("zei-log can be started")
     }
 
     fn pump(&self) -> &LogPump {
@@ -135,7 +178,7 @@ impl Rig {
         crate::process::kill(pid, zei::signal::KILL);
         await_end(&gone);
         process::reap(pid);
-        assert!(self.pump.as_mut().expect(KEPT).ended(pid, Time(0)));
+        assert!(self.pump.as_mut().expect(KEPT).has_ended(pid, Time(0)));
     }
 
     /// Waits until it has left by itself. Nobody writes any more after this.
@@ -186,10 +229,11 @@ impl Rig {
     /// # Panics
     /// Where nothing comes.
     pub fn told(&self, index: usize) -> String {
-        let mut polled = [PollFd::new(self.notify[index].as_fd(), PollFlags::POLLIN)];
+        let notify = self.notify[index].as_ref().expect("each has one");
+        let mut polled = [PollFd::new(notify.as_fd(), PollFlags::POLLIN)];
         assert!(poll(&mut polled, patience()).unwrap_or(0) > 0, "nothing was told");
         let mut buffer = [0; 256];
-        let length = nix::unistd::read(&self.notify[index], &mut buffer).expect("it is readable");
+        let length = nix::unistd::read(notify, &mut buffer).expect("it is readable");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 
@@ -198,7 +242,8 @@ impl Rig {
     /// # Panics
     /// Where that can't be told.
     pub fn is_quiet(&self, index: usize) -> bool {
-        let mut polled = [PollFd::new(self.notify[index].as_fd(), PollFlags::POLLIN)];
+        let notify = self.notify[index].as_ref().expect("each has one");
+        let mut polled = [PollFd::new(notify.as_fd(), PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).expect("it is open") == 0
     }
 
@@ -228,16 +273,6 @@ impl Rig {
             }
             std::thread::yield_now();
         }
-    }
-}
-
-fn to_wanted<'a>(service: &Service, notify: &'a OwnedFd) -> Wanted<'a> {
-    Wanted {
-        name: ServiceName::parse(service.name).expect("a name"),
-        pattern: service.pattern,
-        notify: Some(notify.as_fd()),
-        stdout: service.streams[0],
-        stderr: service.streams[1],
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns: starting it, asking it, waiting for what it does, and leaving nothing of it behind. Must never: sleep.
 
 use crate::lines::Lines;
-use crate::{PATIENCE, process, program, skipped};
+use crate::{PATIENCE, copy_program, process, program, skipped};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -75,7 +75,7 @@ impl Plan {
     /// # Panics
     /// Where that is full.
     pub fn install(self, name: &str, from: &str) -> Plan {
-        fs::copy(from, self.directory.path().join(name)).expect("room for a program");
+        copy_program(from, self.directory.path().join(name));
         self
     }
 

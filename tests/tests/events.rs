@@ -67,10 +67,8 @@ impl Drop for Follower {
 /// be.
 fn check(events: &[Value]) {
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut next = events[0]["seq"].as_u64().unwrap();
-    for event in events {
-        assert_eq!(event["seq"].as_u64(), Some(next), "{event}");
-        next += 1;
+    for (seq, event) in (events[0]["seq"].as_u64().unwrap()..).zip(events) {
+        assert_eq!(event["seq"].as_u64(), Some(seq), "{event}");
         let (service, state) = (event["service"].as_str().unwrap(), event["state"].as_str().unwrap());
         let previous = last.insert(service, state);
         if event["seq"] != 1 && previous.is_some() {

@@ -36,7 +36,9 @@ fn why_leads_from_a_service_to_the_one_that_it_all_hangs_on() {
     let disk = &read["services"][0]["causes"][0]["causes"][0];
     assert_eq!((&disk["service"], &disk["reason"]), (&"disk".into(), &"exit:3".into()));
     assert_eq!(tree.ctl("why nobody").code, i32::from(exit::NO_SUCH_SERVICE));
-    fs::write(tree.file("disk", paths::LAST), "no space left\n").unwrap();
+    // As zei-log has it.
+    let text = "version=1 seq=1 run=1 from=0 bytes=14\nno space left\nend=1\n";
+    fs::write(tree.file("disk", paths::LAST), text).unwrap();
     assert!(tree.ask("why web").ends_with("\n      | no space left\n"));
 }
 

@@ -63,7 +63,7 @@ fn a_mark_is_not_part_of_the_output_and_ends_the_line_before_it() {
 
 /// A line that says by itself whether it is whole.
 fn line(writer: usize, number: usize) -> String {
-    let length = number * 7919 % 400 + if number % 97 == 0 { 2500 } else { 0 };
+    let length = number * 7919 % 400 + if number.is_multiple_of(97) { 2500 } else { 0 };
     format!("{writer} {number} {length} {} end\n", "x".repeat(length))
 }
 
@@ -407,4 +407,31 @@ fn started_by_hand_it_says_so() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("it is not to be started by hand"), "{said}");
     }
+}
+
+#[test]
+fn services_come_and_go_and_nothing_of_theirs_is_lost_or_taken_for_another_s() {
+    let (mut rig, mut out, _err) = Rig::start(&[Service::out("stays"), Service::out("goes").ready("^ready$")]);
+    rig.begin(1, 1);
+    write!(rig.stdout(0), "in the mid").unwrap();
+    assert_eq!(next(&mut out, 10), "in the mid");
+    rig.add(&Service::out("comes").ready("^ready$"));
+    rig.begin(2, 1);
+    writeln!(rig.stdout(2), "ready").unwrap();
+    writeln!(rig.stdout(0), "dle").unwrap();
+    rig.refresh();
+    assert_eq!(rig.told(2), "1\n");
+    let (first, second) = (next(&mut out, 4), next(&mut out, 6));
+    assert_eq!([first.as_str(), &second], ["dle\n", "ready\n"]);
+
+    // Given up in the middle of a line, it has ended it; what comes in its place knows nothing of it.
+    write!(rig.stdout(1), "the last of it").unwrap();
+    rig.remove(1);
+    assert_eq!(next(&mut out, 14), "the last of it");
+    rig.add(&Service::out("goes").ready("^ready$"));
+    rig.refresh();
+    rig.begin(1, 1);
+    writeln!(rig.stdout(1), "ready").unwrap();
+    assert_eq!(next(&mut out, 7), "\nready\n");
+    assert_eq!(rig.told(1), "1\n");
 }

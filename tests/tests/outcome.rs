@@ -1,6 +1,5 @@
 //! What the container's exit code says.
 
-use std::fs;
 use zei::exit;
 use zei_tests::program;
 use zei_tests::tree::{Plan, Tree};
@@ -146,7 +145,7 @@ fn every_problem_of_a_broken_configuration_is_reported_and_nothing_is_started() 
 #[test]
 fn without_its_supervisor_program_zei_init_says_where_it_should_be_and_exits_111() {
     let plan = Plan::new(&format!("services:\n{HOLD}"));
-    fs::copy(program("zei-init"), plan.directory().join("zei-init")).unwrap();
+    zei_tests::copy_program(program("zei-init"), plan.directory().join("zei-init"));
     let own = plan.directory().join("zei-init").to_str().unwrap().to_owned();
     // The wrapper takes the place of the program that would be started.
     let plan = plan.wrapper(&["sh", "-c", &format!("shift; exec {own} \"$@\""), "sh"]);

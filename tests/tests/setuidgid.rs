@@ -42,7 +42,7 @@ impl Place {
             }
         }
         let program = place.path().join("zei-setuidgid");
-        fs::copy(zei_tests::program("zei-setuidgid"), &program).unwrap();
+        zei_tests::copy_program(zei_tests::program("zei-setuidgid"), &program);
         for path in [place.path(), &etc, &program] {
             mode(path, 0o755);
         }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! token=HEX\0 state=FD\0 hand=FD\0 [services=FD\0] and for each service: name=NAME\0 [pattern=REGEX\0] [notify=FD\0]
-//! and for each of its log pipes: stdout=FD\0 or stderr=FD\0, by the container's stream that it goes to
+//! and for each of its log pipes: stdout=SLOT FD\0 or stderr=SLOT FD\0, by the container's stream that it goes to
 //! ```
 
 use crate::model::init::{STEADY, delay};
@@ -38,7 +38,7 @@ impl Side {
 pub struct Table {
     /// What stands in the marks of runs (see `protocol::boundary`): random for each start of zei-init.
     pub token: u64,
-    /// The state of the pump: a memfd of [`Table::state_size`] bytes, all zero at first.
+    /// The state of the pump: a memfd of [`state_size`] bytes, all zero at first.
     pub state: i32,
     /// An empty pipe, for reading and writing, through which goes what is taken out of a log pipe and kept in the
     /// state: whether it was taken out can be seen by what is in it.
@@ -59,7 +59,25 @@ pub struct Pumped {
     /// The pipe through which zei-log tells that it is.
     pub notify: Option<i32>,
     /// Its log pipes: two at most, one for each of the container's streams.
-    pub streams: Vec<(Side, i32)>,
+    pub pipes: Vec<LogPipe>,
+}
+
+/// A log pipe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogPipe {
+    /// Its place in the state: no other that there is has the same.
+    pub slot: usize,
+    /// The container's stream that it goes to.
+    pub side: Side,
+    /// The descriptor.
+    pub pipe: i32,
+}
+
+impl LogPipe {
+    fn decode(side: Side, value: &str) -> Option<LogPipe> {
+        let (slot, pipe) = value.split_once(' ')?;
+        Some(LogPipe { slot: slot.parse().ok()?, side, pipe: pipe.parse().ok()? })
+    }
 }
 
 /// So much of a line that has no end yet is kept outside of its log pipe.
@@ -67,7 +85,28 @@ pub const KEPT: usize = 4096;
 /// Of the state: what concerns the container's streams.
 pub const STATE_HEAD: usize = 16;
 /// Of the state: what concerns one log pipe; behind numbers there is room for what is kept.
-pub const STATE_SLOT: usize = 32 + KEPT;
+pub const STATE_SLOT: usize = STATE_NUMBERS + KEPT;
+/// So much of a slot are the numbers; zero, they say that nothing is known.
+pub const STATE_NUMBERS: usize = 32;
+
+/// How large a state is that has so many slots.
+pub const fn state_size(slots: usize) -> usize {
+    STATE_HEAD + slots * STATE_SLOT
+}
+
+/// The head of a state, once a log pipe is gone: the line that it is in the middle of has ended, wherever that was.
+pub fn forget_open(head: [u8; STATE_HEAD], slot: usize) -> [u8; STATE_HEAD] {
+    /// No log pipe has this slot; what it has begun is to be ended.
+    const NOBODY: u64 = 1 << 32;
+    let mut forgotten = head;
+    for word in forgotten.as_chunks_mut().0 {
+        let open = u64::from_le_bytes(*word).checked_sub(1).map(|open| open / 2);
+        if open.is_some() && open == u64::try_from(slot).ok() {
+            *word = (NOBODY * 2 + 1).to_le_bytes();
+        }
+    }
+    forgotten
+}
 
 impl Table {
     /// The bytes of the table.
@@ -88,8 +127,8 @@ impl Table {
             if let Some(notify) = &pumped.notify {
                 put("notify", notify);
             }
-            for (side, pipe) in &pumped.streams {
-                put(side.key(), pipe);
+            for LogPipe { slot, side, pipe } in &pumped.pipes {
+                put(side.key(), &format_args!("{slot} {pipe}"));
             }
         }
         bytes
@@ -109,12 +148,12 @@ impl Table {
                     name: ServiceName::parse(value).ok()?,
                     pattern: None,
                     notify: None,
-                    streams: Vec::new(),
+                    pipes: Vec::new(),
                 }),
                 ("pattern", Some(pumped)) => pumped.pattern = Some(value.to_owned()),
                 ("notify", Some(pumped)) => pumped.notify = Some(value.parse().ok()?),
-                ("stdout", Some(pumped)) => pumped.streams.push((Side::Out, value.parse().ok()?)),
-                ("stderr", Some(pumped)) => pumped.streams.push((Side::Err, value.parse().ok()?)),
+                ("stdout", Some(pumped)) => pumped.pipes.push(LogPipe::decode(Side::Out, value)?),
+                ("stderr", Some(pumped)) => pumped.pipes.push(LogPipe::decode(Side::Err, value)?),
                 _ => return None,
             }
         }
@@ -123,23 +162,12 @@ impl Table {
 
     /// All descriptors that it names, each once.
     pub fn descriptors(&self) -> Vec<i32> {
-        let of =
-            |pumped: &Pumped| pumped.streams.iter().map(|(_, pipe)| *pipe).chain(pumped.notify).collect::<Vec<_>>();
+        let of = |pumped: &Pumped| pumped.pipes.iter().map(|pipe| pipe.pipe).chain(pumped.notify).collect::<Vec<_>>();
         let mut all: Vec<i32> =
             self.pumped.iter().flat_map(of).chain(self.services).chain([self.state, self.hand]).collect();
         all.sort_unstable();
         all.dedup();
         all
-    }
-
-    /// How many log pipes there are.
-    pub fn streams(&self) -> usize {
-        self.pumped.iter().map(|pumped| pumped.streams.len()).sum()
-    }
-
-    /// How large the state is, in bytes.
-    pub fn state_size(&self) -> usize {
-        STATE_HEAD + self.streams() * STATE_SLOT
     }
 }
 
@@ -183,11 +211,12 @@ mod tests {
 
     #[test]
     fn a_table_is_read_back_as_it_was_given() {
-        let pumped = |name, pattern: Option<&str>, notify, streams| Pumped {
+        let pipe = |slot, side, pipe| LogPipe { slot, side, pipe };
+        let pumped = |name, pattern: Option<&str>, notify, pipes| Pumped {
             name: ServiceName::parse(name).unwrap(),
             pattern: pattern.map(str::to_owned),
             notify,
-            streams,
+            pipes,
         };
         let table = Table {
             token: u64::MAX,
@@ -195,14 +224,13 @@ mod tests {
             hand: 21,
             services: Some(7),
             pumped: vec![
-                pumped("web", Some("a = b\n$"), Some(30), vec![(Side::Out, 31), (Side::Err, 32)]),
-                pumped("worker", None, None, vec![(Side::Err, 33)]),
+                pumped("web", Some("a = b\n$"), Some(30), vec![pipe(0, Side::Out, 31), pipe(1, Side::Err, 32)]),
+                pumped("worker", None, None, vec![pipe(7, Side::Err, 33)]),
                 pumped("quiet", Some(""), Some(30), vec![]),
             ],
         };
         assert_eq!(Table::decode(&table.encode()), Some(table.clone()));
         assert_eq!(table.descriptors(), [7, 20, 21, 30, 31, 32, 33]);
-        assert_eq!((table.streams(), table.state_size()), (3, STATE_HEAD + 3 * STATE_SLOT));
         let least = Table { token: 0, state: 3, hand: 4, services: None, pumped: vec![] };
         assert_eq!(Table::decode(&least.encode()), Some(least));
     }
@@ -223,6 +251,22 @@ mod tests {
         // Nor can it be started again and again.
         life.ended(Time(30_000));
         assert_eq!(life.deadline(), Some(Time(40_000)));
+    }
+
+    #[test]
+    fn a_log_pipe_that_is_gone_holds_no_line_open() {
+        let head =
+            |words: [u64; 2]| -> [u8; STATE_HEAD] { words.map(u64::to_le_bytes).as_flattened().try_into().unwrap() };
+        let nobody = (1 << 33) + 1;
+        for (slot, words, forgotten) in [
+            (0, [0, 0], [0, 0]),
+            (0, [1, 2], [nobody, nobody]),
+            (3, [7, 9], [nobody, 9]),
+            (3, [8, 5], [nobody, 5]),
+            (4, [7, 8], [7, 8]),
+        ] {
+            assert_eq!(forget_open(head(words), slot), head(forgotten), "{slot} {words:?}");
+        }
     }
 
     #[test]

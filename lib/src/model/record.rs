@@ -162,6 +162,7 @@ fn encode_service(service: &Service, words: &mut Words) {
         succeeded,
         once,
         post_due,
+        probe_at,
         health,
         failures,
         notice,
@@ -182,7 +183,7 @@ fn encode_service(service: &Service, words: &mut Words) {
     words.put_all([how, code, errno, fault.map_or(0, |fault| fault as u64 + 1), began.0, up.0]);
     words.put_all([streak, restarts, run, by_hand, reloads, failures].map(u64::from));
     words.put_all([reloaded, reload_due, succeeded, once, post_due].map(u64::from));
-    words.put_all([health as u64, notice as u64, watchdog_at.0, watchdog.0, slot]);
+    words.put_all([probe_at.0, health as u64, notice as u64, watchdog_at.0, watchdog.0, slot]);
     words.put_all([shut, budget, signal]);
 }
 
@@ -199,7 +200,7 @@ fn decode_service(words: &mut Words) -> Option<Service> {
     let (by_hand, reloads, failures) = (number()?, number()?, number()?);
     let mut flag = || words.take() != 0;
     let (reloaded, reload_due, succeeded, once, post_due) = (flag(), flag(), flag(), flag(), flag());
-    let (health, notice) = (words.take(), words.take());
+    let (probe_at, health, notice) = (Time(words.take()), words.take(), words.take());
     let (watchdog_at, watchdog, slot) = (Time(words.take()), Span(words.take()), words.take());
     let (shut, budget, signal) = (words.take(), words.take(), words.take());
     let signal = u8::try_from(signal).ok()?;
@@ -226,6 +227,7 @@ fn decode_service(words: &mut Words) -> Option<Service> {
         succeeded,
         once,
         post_due,
+        probe_at,
         health: *Health::ALL.get(usize::try_from(health).ok()?)?,
         failures,
         notice: *NOTICES.get(usize::try_from(notice).ok()?)?,
@@ -427,7 +429,7 @@ pub(crate) mod tests {
         pub(crate) fn any_service()(
             phase in any_phase(), process in any_process(), beside in any_beside(), ending in any_ending(),
             fault in proptest::option::of(proptest::sample::select(FAULTS.to_vec())),
-            times: (u64, u64, u64, u64, u64, u64), counters: (u32, u32, u32, u32, u32, u32),
+            times: (u64, u64, u64, u64, u64, u64, u64), counters: (u32, u32, u32, u32, u32, u32),
             flags: (bool, bool, bool, bool, bool, bool),
             health in proptest::sample::select(Health::ALL.to_vec()),
             notice in proptest::sample::select(NOTICES.to_vec()),
@@ -436,7 +438,7 @@ pub(crate) mod tests {
             Service {
                 phase, process, beside, ending, fault, health, notice,
                 since: Time(times.0), began: Time(times.1), up: Time(times.2), watchdog_at: Time(times.3),
-                watchdog: Span(times.4), slot: times.5,
+                watchdog: Span(times.4), slot: times.5, probe_at: Time(times.6),
                 streak: counters.0, restarts: counters.1, run: counters.2, by_hand: counters.3,
                 reloads: counters.4, failures: counters.5,
                 want: flags.0, succeeded: flags.1, once: flags.2, post_due: flags.3, reloaded: flags.4,
@@ -475,7 +477,12 @@ pub(crate) mod tests {
 
     #[test]
     fn records_orders_and_slots_do_not_overlap() {
-        const { assert!(offset(0) >= Order::SIZE as u64 && offset(1) - offset(0) == (SIZE + Slot::SIZE) as u64) };
+        const {
+            assert!(
+                offset(0) >= (Order::SIZE + crate::model::kills::Kills::SIZE + 8) as u64
+                    && offset(1) - offset(0) == (SIZE + Slot::SIZE) as u64
+            )
+        };
     }
 
     #[test]

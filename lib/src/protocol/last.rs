@@ -79,6 +79,13 @@ impl<'a> Last<'a> {
         (from <= length).then_some(Last { seq: seq.parse().ok()?, run, from, text })
     }
 
+    /// What tells most about how the service stands: what the last run has written, or where that is nothing, what
+    /// those before it have.
+    pub fn recent(&self) -> &'a [u8] {
+        let own = self.of_run();
+        if own.is_empty() { self.text } else { own }
+    }
+
     /// What the last run has written.
     pub fn of_run(&self) -> &'a [u8] {
         self.text.get(self.from..).unwrap_or_default()
@@ -110,7 +117,8 @@ mod tests {
         let last = Last { seq: 42, run: Some(3), from: 4, text: b"old\nnew\npart" };
         let text = "version=1 seq=42 run=3 from=4 bytes=12\nold\nnew\npart\nend=42\n";
         assert_eq!(String::from_utf8(encoded(last)).unwrap(), text);
-        assert_eq!(last.of_run(), b"new\npart");
+        assert_eq!((last.of_run(), last.recent()), (&b"new\npart"[..], &b"new\npart"[..]));
+        assert_eq!(Last { from: 12, ..last }.recent(), last.text);
         let none = Last { seq: 1, run: None, from: 0, text: b"" };
         assert_eq!(encoded(none), b"version=1 seq=1 run=- from=0 bytes=0\nend=1\n");
     }

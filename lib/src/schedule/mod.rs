@@ -28,6 +28,7 @@ pub struct Schedule {
     hours: Vec<Seconds>,
     minutes: Vec<Seconds>,
     seconds: Vec<Seconds>,
+    #[cfg_attr(not(feature = "cron"), allow(dead_code, reason = "only what computes instants reads it"))]
     every_hour: bool,
 }
 

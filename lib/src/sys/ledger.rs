@@ -28,8 +28,13 @@ pub const JOURNAL: RawFd = 8;
 /// In a supervisor whose service tells when it is ready: the socket or pipe through which it does.
 pub const NOTIFY: RawFd = 9;
 
+/// In a supervisor whose service's output is pumped: the log pipe of its standard output.
+pub const LOG_OUT: RawFd = 10;
+/// The same of its standard error.
+pub const LOG_ERR: RawFd = 11;
+
 /// In zei-init: /dev/null; a supervisor's standard input is a copy of it.
-pub const NULL: RawFd = 10;
+pub const NULL: RawFd = 12;
 /// The first number that supervisors don't inherit.
 pub const END: RawFd = NULL + 1;
 
@@ -40,6 +45,8 @@ pub fn reserve() -> Result<(), Errno> {
 
 /// Where [`Kills`] lie, behind the order.
 const KILLS: i64 = Order::SIZE as i64;
+/// Where the token of marks in log pipes lies, behind those.
+const TOKEN: i64 = KILLS + Kills::SIZE as i64;
 
 /// The run records of a whole tree.
 #[derive(Debug)]
@@ -118,6 +125,18 @@ impl Ledger {
     /// Makes it known.
     pub fn note_kills(&self, kills: Kills) -> Result<(), Errno> {
         pwrite(&self.file, &kills.encode(), KILLS).map(drop)
+    }
+
+    /// The token of the marks of runs in log pipes (see `protocol::boundary`).
+    pub fn token(&self) -> u64 {
+        let mut bytes = [0; 8];
+        let _whole = pread(&self.file, &mut bytes, TOKEN);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Makes it known.
+    pub fn set_token(&self, token: u64) -> Result<(), Errno> {
+        pwrite(&self.file, &token.to_le_bytes(), TOKEN).map(drop)
     }
 
     /// Where a new process of this service writes its pid.

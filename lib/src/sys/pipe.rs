@@ -3,6 +3,7 @@
 //! Owns: a pipe that never ends, the readiness pipe, and the tail of what a job writes. Must never: wait, or set
 //! O_NONBLOCK on a description that a service gets.
 
+use crate::protocol::boundary;
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -61,6 +62,22 @@ impl Readiness {
             }
         }
         newline
+    }
+
+    /// Takes what zei-log has written; whether it tells that this run is ready, and not an earlier one.
+    #[inline(never)]
+    pub fn take_answer(&self, run: u64) -> bool {
+        let mut buffer = [0; 256];
+        let mut ready = false;
+        for _read in 0..AT_ONCE {
+            match read(&self.0, &mut buffer) {
+                Ok(length) if length > 0 => {
+                    ready |= boundary::answers(buffer.get(..length).unwrap_or_default(), run);
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        ready
     }
 
     /// Throws away what an earlier run has written: all that fits into a pipe.

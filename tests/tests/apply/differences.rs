@@ -106,7 +106,7 @@ fn a_key_that_concerns_only_zei_init_replaces_no_process() {
 
 #[test]
 fn what_says_so_is_restarted_along_and_what_depends_otherwise_is_not() {
-    let along = ", depends_on: {db: {condition: service_started, restart: true}}";
+    let along = ", depends_on: {db: {condition: service_healthy, restart: true}}";
     let yaml =
         |keys: &str| services(&[telling("db", keys), telling("api", along), service("web", ", depends_on: [db]")]);
     let tree = Tree::start(&yaml(""));

@@ -15,10 +15,11 @@ pub fn service(name: &str, keys: &str) -> String {
     format!("  {name}: {{command: [sleep, infinity]{keys}}}\n")
 }
 
-/// One that writes `NAME start` and `NAME stop` into the journal.
+/// One that writes `NAME start` and `NAME stop` into the journal, and is ready once it has.
 pub fn telling(name: &str, keys: &str) -> String {
-    let script = format!("trap \"echo {name} stop >$J; exit 0\" TERM; echo {name} start >$J; while :; do read x; done");
-    format!("  {name}: {{shell: '{script}', stdin: open, stop_scope: process{keys}}}\n")
+    let up = format!("echo {name} start >$J; echo >&3");
+    let script = format!("trap \"echo {name} stop >$J; exit 0\" TERM; {up}; while :; do read x; done");
+    format!("  {name}: {{shell: '{script}', ready: {{notify: {{fd: 3}}}}, stdin: open, stop_scope: process{keys}}}\n")
 }
 
 pub fn services(list: &[String]) -> String {

@@ -19,6 +19,7 @@ const KEYS: &[(&str, &str)] = &[
     ("told", "ready"),
     ("asked", "ready"),
     ("voice", "ready"),
+    ("pattern", "ready"),
     ("ready_timeout", "ready"),
     ("watchdog", "ready"),
     ("health", "healthcheck"),

@@ -72,7 +72,10 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], places: &[usize], env
         None => {}
         Some(ReadyTest::NotifySystemd) => set("ready_by", "systemd"),
         Some(ReadyTest::NotifyFd(number)) => set("ready_by", &format!("fd {number}")),
-        Some(ReadyTest::Log(_)) => set("ready_by", "log"),
+        Some(ReadyTest::Log(pattern)) => {
+            set("ready_by", "log");
+            set("pattern", pattern);
+        }
         Some(ReadyTest::Job(_)) => set("ready_by", "job"),
     }
     if let Some(expression) = &spec.schedule {
@@ -371,6 +374,11 @@ impl<'a> Definition<'a> {
             _ => Program::Own,
         };
         Some((program, values))
+    }
+
+    /// The regular expression that a line of its output must match for it to be ready (`ready: log`).
+    pub fn pattern(&self) -> Option<&'a CStr> {
+        self.own.one("pattern")
     }
 
     /// The signal that makes it reload; `None`: a command does.

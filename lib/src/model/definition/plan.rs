@@ -10,7 +10,7 @@ use super::{Definitions, Section, put, to_u32};
 use crate::model::init::Node;
 use crate::model::order;
 use crate::model::spec::{
-    Config, Dependency, ExitRule, OnEnd, OnUnhealthy, ReadyTest, ServiceSpec, SignalMap, SignalUse, When,
+    Condition, Config, Dependency, ExitRule, OnEnd, OnUnhealthy, ReadyTest, ServiceSpec, SignalMap, SignalUse, When,
 };
 use crate::model::time::Span;
 use crate::name::ServiceName;
@@ -408,6 +408,10 @@ impl<'a> Definitions<'a> {
                 dependencies: edges.iter().map(|(to, _)| *to).collect(),
                 on_exit: on_end("on_exit"),
                 on_failure: on_end("on_failure"),
+                healthy: self.service_section(index).map_or(Vec::new(), |section| {
+                    let healthy = section.needs().filter(|needs| needs.condition == Condition::Healthy);
+                    healthy.map(|needs| usize::from(needs.index)).collect()
+                }),
                 follows: edges.iter().filter(|(_, restart)| *restart).map(|(to, _)| *to).collect(),
                 on_unhealthy: match own.one("on_unhealthy") {
                     Some(_) => OnUnhealthy::Shutdown,

@@ -30,6 +30,8 @@ const HURRIED: u32 = 10;
 pub struct Node {
     /// Indices of what it depends on.
     pub dependencies: Vec<usize>,
+    /// Those of them that must be healthy: one that has ended well will not be any more.
+    pub healthy: Vec<usize>,
     /// Those of them whose restart by hand restarts it, too.
     pub follows: Vec<usize>,
     /// What its end for good does.

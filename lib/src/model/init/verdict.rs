@@ -78,7 +78,12 @@ impl Tree {
     }
 
     fn verdict_on(&self, cause: Cause, chain: Vec<(usize, Service)>, at: Time) -> Verdict {
-        let own = chain.last().map_or(exit::OK, |(_, service)| code_of(service));
+        let own = match chain.as_slice() {
+            [] => exit::OK,
+            // It failed by one that ended well, and so ran as little as that failed.
+            [_, .., (_, Service { phase: Phase::Completed, .. })] => exit::NO_CODE,
+            [.., (_, service)] => code_of(service),
+        };
         let code = match cause {
             Cause::Service | Cause::All => self.exit.code.unwrap_or(own),
             // Its end is still to come, and would say nothing of this.
@@ -120,8 +125,14 @@ impl Tree {
         match self.members.get(index).and_then(|member| member.service).map(|service| service.phase) {
             Some(Phase::Completed) => true,
             Some(Phase::Failed(_)) => {
-                let root = self.chain(index).last().map(|(_, service)| service.phase);
-                matches!(root, Some(Phase::Failed(reason)) if !matches!(reason, Reason::Dependency(_)))
+                let chain = self.chain(index);
+                match chain.as_slice() {
+                    [.., (_, Service { phase: Phase::Failed(reason), .. })] => !matches!(reason, Reason::Dependency(_)),
+                    [.., (by, _), (root, Service { phase: Phase::Completed, .. })] => {
+                        self.members.get(*by).is_some_and(|member| member.node.healthy.contains(root))
+                    }
+                    _ => false,
+                }
             }
             Some(_) | None => false,
         }

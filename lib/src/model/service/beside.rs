@@ -24,13 +24,32 @@ pub(super) fn order(service: &mut Service, kind: Kind, deadline: Time) -> Option
     Some(Action::Begin(kind))
 }
 
-/// Nothing more is to be begun beside it, and a probe is killed with what is done next. True: there is one.
-pub(super) fn quieten(service: &mut Service) -> bool {
-    service.reload_due = false;
+/// A reload that is due will not come: whoever waits for it is told so.
+pub(super) fn forget_reload(service: &mut Service) {
+    if service.reload_due {
+        service.reload_due = false;
+        service.reloads = service.reloads.saturating_add(1);
+        service.reloaded = false;
+    }
+}
+
+/// The next probe is due then, or as soon as what runs beside it has ended.
+pub(super) fn probe_at(service: &mut Service, at: Time) {
     match service.beside {
-        Beside::Job { kind, process, deadline, .. } if kind.is_probe() => {
+        Beside::Job { .. } => service.probe_at = at,
+        Beside::Nothing | Beside::Due(_) => service.beside = Beside::Due(at),
+    }
+}
+
+/// Nothing more is to be begun beside it, and a probe is killed with what is done next. True: one that was not
+/// killed before.
+pub(super) fn quieten(service: &mut Service) -> bool {
+    forget_reload(service);
+    service.probe_at = Time::NEVER;
+    match service.beside {
+        Beside::Job { kind, process, deadline, killed } if kind.is_probe() => {
             service.beside = Beside::Job { kind, process, deadline, killed: true };
-            true
+            !killed
         }
         Beside::Job { .. } => false,
         Beside::Due(_) | Beside::Nothing => {
@@ -134,16 +153,16 @@ fn told(service: &mut Service, kind: Kind, well: bool, now: Time, policy: &Polic
             step::come_up(service, now, policy);
             None
         }
-        // A reload has taken the place of the next try.
-        (Kind::Ready | Kind::Reload, Phase::Starting { .. }) => {
+        (Kind::Ready, Phase::Starting { .. }) => {
             if let Some(Ready::Asked { interval, .. }) = policy.ready {
-                service.beside = Beside::Due(now.plus(interval));
+                probe_at(service, now.plus(interval));
             }
             None
         }
         (Kind::Health, Phase::Running) => checked(service, well, now, policy),
-        (Kind::Reload, Phase::Running) => {
-            check_again(service, now, policy);
+        (Kind::Reload, Phase::Starting { .. } | Phase::Running) if service.probe_at != Time::NEVER => {
+            service.beside = Beside::Due(service.probe_at);
+            service.probe_at = Time::NEVER;
             None
         }
         (Kind::Plan, Phase::Planning) => {
@@ -180,7 +199,7 @@ fn checked(service: &mut Service, well: bool, now: Time, policy: &Policy) -> Opt
 
 fn check_again(service: &mut Service, now: Time, policy: &Policy) {
     if let Some(health) = policy.health {
-        service.beside = Beside::Due(now.plus(pause(service, &health, now)));
+        probe_at(service, now.plus(pause(service, &health, now)));
     }
 }
 
@@ -212,6 +231,9 @@ pub(super) fn reload(service: &mut Service, now: Time, policy: &Policy) -> Optio
 fn order_reload(service: &mut Service, now: Time, policy: &Policy) -> Option<Action> {
     service.reload_due = false;
     let hook = policy.reload?;
+    if let Beside::Due(at) = service.beside {
+        service.probe_at = at;
+    }
     order(service, Kind::Reload, now.plus(hook.timeout.unwrap_or(HOOK_TIMEOUT)))
 }
 
@@ -233,11 +255,10 @@ pub fn plan_after(service: &Service, policy: &Policy, wall: u64) -> u64 {
     }
 }
 
-pub(super) fn slot(service: &mut Service, after: u64, slot: u64, now: Time) -> Option<Action> {
+pub(super) fn slot(service: &mut Service, slot: u64, now: Time) -> Option<Action> {
     if let Beside::Job { kind: Kind::Plan, .. } = service.beside {
         service.beside = Beside::Nothing;
         if service.phase == Phase::Planning {
-            service.slot = after;
             service.enter(Phase::Planned { slot }, now);
         }
     }
@@ -261,7 +282,9 @@ pub(super) fn slot_came(service: &mut Service, wall: u64, now: Time, policy: &Po
     None
 }
 
-pub(super) fn clock_set(service: &mut Service, now: Time) -> Option<Action> {
+pub(super) fn clock_set(service: &mut Service, wall: u64, now: Time, policy: &Policy) -> Option<Action> {
+    // A slot that was leapt over has come.
+    slot_came(service, wall, now, policy);
     if let Phase::Planned { .. } = service.phase {
         plan(service, now);
     }
@@ -270,7 +293,10 @@ pub(super) fn clock_set(service: &mut Service, now: Time) -> Option<Action> {
 
 pub(super) fn ready(service: &mut Service, now: Time, policy: &Policy) -> Option<Action> {
     match service.phase {
-        Phase::Starting { .. } if policy.ready == Some(Ready::Told) => step::come_up(service, now, policy),
+        Phase::Starting { .. } if policy.ready == Some(Ready::Told) => {
+            service.notice = Notice::None;
+            step::come_up(service, now, policy);
+        }
         Phase::Starting { .. } => {}
         // The end of a reload.
         Phase::Running => service.notice = Notice::None,

@@ -48,10 +48,7 @@ pub(super) fn start(service: &mut Service, once: bool, now: Time) -> Option<Acti
 /// What works out the next slot is of no use any more: nothing follows before it is gone.
 fn leave_planning(service: &mut Service, then: Then, phase: Phase, now: Time) -> Option<Action> {
     match service.beside {
-        Beside::Job { .. } => {
-            service.enter(Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then }, now);
-            Some(Action::Kill)
-        }
+        Beside::Job { .. } => kill(service, then, now),
         Beside::Nothing | Beside::Due(_) => {
             service.beside = Beside::Nothing;
             service.enter(phase, now);
@@ -114,6 +111,11 @@ pub(super) fn shut_down(service: &mut Service, shutdown: Shutdown, now: Time, po
         Phase::Preparing | Phase::Spawning | Phase::Starting { .. } | Phase::Running => {
             begin_stop(service, Then::Leave, now, policy)
         }
+        // What was killed has as long for that as ever: zei-init waits a little beyond the budget.
+        Phase::Stopping { stage: Stage::Kill, deadline, .. } => {
+            service.phase = Phase::Stopping { stage: Stage::Kill, deadline, then: Then::Leave };
+            None
+        }
         // Asked already, and only once: what changes is how long it has and what follows.
         Phase::Stopping { stage, deadline, .. } => {
             service.phase = Phase::Stopping { stage, deadline: deadline.min(shutdown.deadline), then: Then::Leave };
@@ -136,6 +138,15 @@ pub(super) fn kill_at(service: &Service, now: Time, policy: &Policy) -> Time {
         (Some(shutdown), Some(grace)) => now.plus(grace).min(shutdown.deadline),
         (Some(shutdown), None) => shutdown.deadline,
     }
+}
+
+/// Everything that is left of it is killed, a job as well.
+pub(super) fn kill(service: &mut Service, then: Then, now: Time) -> Option<Action> {
+    if let Beside::Job { kind, process, deadline, .. } = service.beside {
+        service.beside = Beside::Job { kind, process, deadline, killed: true };
+    }
+    service.enter(Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then }, now);
+    Some(Action::Kill)
 }
 
 /// The signal that asks it to end.
@@ -194,12 +205,11 @@ pub(super) fn ask(service: &mut Service, then: Then, signal: u8, now: Time, poli
     let deadline = kill_at(service, now, policy);
     service.watchdog_at = Time::NEVER;
     beside::quieten(service);
-    service.enter(Phase::Stopping { stage: Stage::Main, deadline, then }, now);
     if signal == signal::KILL {
         // There is nothing to wait for, and what is left behind goes with it.
-        service.phase = Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then };
-        return Some(Action::Kill);
+        return kill(service, then, now);
     }
+    service.enter(Phase::Stopping { stage: Stage::Main, deadline, then }, now);
     // Its end may be known already, and not yet taken.
     service.process.map(|_| Action::Ask { signal, group: policy.stop_scope == StopScope::Group })
 }

@@ -2,9 +2,10 @@
 //!
 //! Owns: what a service's record says to those that wait for it. Must never: know how it is read.
 
-use super::{Phase, Service};
+use super::{Phase, Reason, Service};
 use crate::model::spec::Condition;
-use crate::protocol::status::Health;
+use crate::model::time::Time;
+use crate::protocol::status::{Health, State};
 
 /// What a record says about a condition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,4 +53,46 @@ pub fn judge(condition: Condition, service: Option<&Service>) -> Standing {
         ) => false,
     };
     if holds { Standing::Holds } else { Standing::NotYet }
+}
+
+/// What others go by: zei-init, and those that wait for it. They are told when it changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    state: State,
+    /// One that has failed anew has failed at another time, or in another run.
+    failed: Option<(Reason, Time, u32)>,
+    standings: [Standing; 3],
+    by_hand: u32,
+    unhealthy: bool,
+}
+
+impl Told {
+    /// As the service stands.
+    pub fn of(service: &Service) -> Told {
+        Told {
+            state: match service.state() {
+                State::Starting | State::RestartPending => State::Waiting,
+                State::Stopping => State::Running,
+                other => other,
+            },
+            failed: match service.phase {
+                Phase::Failed(reason) => Some((reason, service.since, service.run)),
+                _ => None,
+            },
+            standings: [Condition::Started, Condition::Healthy, Condition::Completed]
+                .map(|condition| judge(condition, Some(service))),
+            by_hand: service.by_hand,
+            unhealthy: service.health == Health::Unhealthy,
+        }
+    }
+
+    /// Whether anybody wants to know: of what ceases to hold nobody does, as it is looked at again before a start.
+    pub fn is_news_after(&self, before: &Told) -> bool {
+        let news = |(new, old): (&Standing, &Standing)| new != old && *new != Standing::NotYet;
+        self.state != before.state
+            || self.failed != before.failed
+            || self.by_hand != before.by_hand
+            || self.unhealthy != before.unhealthy
+            || self.standings.iter().zip(&before.standings).any(news)
+    }
 }

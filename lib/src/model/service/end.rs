@@ -4,7 +4,8 @@
 //! anything follow while something of the run is left.
 
 use super::{
-    Action, Beside, Ending, Fault, HOOK_TIMEOUT, KILL_GRACE, Kind, Phase, Reason, Service, Stage, Then, beside,
+    Action, Beside, Ending, Failure, Fault, HOOK_TIMEOUT, Kind, Phase, Reason, SCARCITY, Service, SpawnStage, Stage,
+    Then, beside, command,
 };
 use crate::exit::Exit;
 use crate::model::backoff;
@@ -38,7 +39,7 @@ pub(super) fn exited(
             leave_nothing(service, now.plus(policy.grace()), Then::Decide, alone, now, policy)
         }
         Phase::Stopping { stage: Stage::Drain, then, .. } => {
-            leave_nothing(service, super::command::kill_at(service, now, policy), then, alone, now, policy)
+            leave_nothing(service, command::kill_at(service, now, policy), then, alone, now, policy)
         }
         Phase::Stopping { stage: Stage::Main, deadline, then } => {
             leave_nothing(service, deadline, then, alone, now, policy)
@@ -98,10 +99,7 @@ fn leave_nothing(
             service.enter(Phase::Stopping { stage: Stage::Rest, deadline, then }, now);
             Some(Action::AskRest)
         }
-        StopScope::Process | StopScope::Group => {
-            service.enter(Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then }, now);
-            Some(Action::Kill)
-        }
+        StopScope::Process | StopScope::Group => command::kill(service, then, now),
     }
 }
 
@@ -154,7 +152,9 @@ pub(super) fn empty(service: &mut Service, now: Time, policy: &Policy) -> Option
 /// Nothing of it is left: `post_stop`, once for each run, then what follows.
 pub(super) fn finish(service: &mut Service, then: Then, now: Time, policy: &Policy) -> Option<Action> {
     service.process = None;
+    beside::forget_reload(service);
     service.beside = Beside::Nothing;
+    service.probe_at = Time::NEVER;
     service.health = Health::None;
     match policy.post_stop.filter(|_| service.post_due) {
         Some(hook) => {
@@ -172,6 +172,8 @@ pub(super) fn finish(service: &mut Service, then: Then, now: Time, policy: &Poli
 pub(super) fn follow(service: &mut Service, then: Then, now: Time, policy: &Policy) -> Option<Action> {
     match then {
         Then::Decide => decide(service, now, policy),
+        // Once is once, sick or not.
+        Then::Again if service.once => decide(service, now, policy),
         Then::Again => again(service, now, policy),
         Then::Down => service.enter(Phase::Stopped, now),
         Then::Start => service.enter(Phase::Waiting, now),
@@ -185,6 +187,10 @@ pub(super) fn follow(service: &mut Service, then: Then, now: Time, policy: &Poli
 
 /// Nobody asked for this end: what does the policy say?
 fn decide(service: &mut Service, now: Time, policy: &Policy) {
+    if let Some(Ending::NotStarted(Failure { stage: SpawnStage::Process, .. })) = service.ending {
+        // No room for a process (fork(2), EAGAIN, ENOMEM) is not the service's failure.
+        return service.enter(Phase::RestartPending { at: now.plus(policy.restart_delay.max(SCARCITY)) }, now);
+    }
     let well = service.ended_well();
     service.succeeded |= well;
     let starts_again = match policy.restart {

@@ -15,9 +15,9 @@ mod successor;
 mod tests;
 
 pub use beside::plan_after;
-pub use condition::{Standing, judge};
+pub use condition::{Standing, Told, judge};
 pub use ending::{Ending, Failure, SpawnStage};
-pub use outcome::{Goal, Outcome, is_under_way, joins_a_start, outcome};
+pub use outcome::{Goal, Outcome, count_before, is_under_way, joins_a_start, outcome};
 pub use step::step;
 pub use successor::{left_behind, may_have_left, renewed, take_over};
 
@@ -80,6 +80,8 @@ pub struct Service {
     pub once: bool,
     /// `post_stop` is due at the end of this run.
     pub post_due: bool,
+    /// When the probe is due that a reload has pushed aside; [`Time::NEVER`]: none was.
+    pub probe_at: Time,
     /// Its health.
     pub health: Health,
     /// Failed checks in a row that count.
@@ -90,7 +92,7 @@ pub struct Service {
     pub watchdog_at: Time,
     /// How often it must say so, in milliseconds; 0: it need not.
     pub watchdog: Span,
-    /// The last slot of its schedule that was taken: milliseconds since 1970; 0: none.
+    /// Until when all slots of its schedule were made good by a run: milliseconds since 1970; 0: it never ran by it.
     pub slot: u64,
     /// The shutdown that has reached it.
     pub shutdown: Option<Shutdown>,
@@ -311,17 +313,13 @@ pub enum Event {
     JobNotBegan(Failure),
     /// The job ended. What else ended with it is told by `Reaped` or `Empty` after this.
     JobEnded(Exit),
-    /// A [`Kind::Plan`] job ended well; both in milliseconds since 1970. Comes instead of `JobEnded`.
-    Slot {
-        /// What [`plan_after`] said when it was begun.
-        after: u64,
-        /// The first slot after that.
-        slot: u64,
-    },
+    /// A [`Kind::Plan`] job ended well with this, the first slot after what [`plan_after`] said when it was begun, in
+    /// milliseconds since 1970. Comes instead of `JobEnded`.
+    Slot(u64),
     /// The slot has come; the wall clock stands at this.
     SlotCame(u64),
-    /// The wall clock was set.
-    ClockSet,
+    /// The wall clock was set to this.
+    ClockSet(u64),
     /// It says that it is ready, or so says its output.
     Ready,
     /// It says this of itself.
@@ -414,6 +412,7 @@ impl Service {
             succeeded: false,
             once: false,
             post_due: false,
+            probe_at: Time::NEVER,
             health: Health::None,
             failures: 0,
             notice: Notice::None,

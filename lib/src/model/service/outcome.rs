@@ -2,7 +2,7 @@
 //!
 //! Owns: when a wait ends, and with what. Must never: leave a wait open on a phase that nothing moves.
 
-use super::{Phase, Reason, Service, Then};
+use super::{Beside, Kind, Phase, Reason, Service, Then};
 
 /// What a command asked for, so far as its outcome is seen in the service's own state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,7 @@ pub fn outcome(goal: Goal, run: u32, service: &Service) -> Option<Outcome> {
         (Goal::Fresh, Phase::Running) => (service.run > run).then_some(Outcome::True),
         (Goal::Up | Goal::Fresh, Phase::Waiting | Phase::Preparing | Phase::Spawning | Phase::Starting { .. }) => None,
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Start, .. }) => None,
+        (Goal::Up | Goal::Fresh, Phase::Stopped) if service.shutdown.is_some() => Some(Outcome::Leaving),
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Down, .. } | Phase::Stopped) => Some(Outcome::Overtaken),
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Decide | Then::Again, .. }) => Some(Outcome::Ended),
         (Goal::Up | Goal::Fresh, Phase::Stopping { then: Then::Leave, .. }) => Some(Outcome::Leaving),
@@ -94,6 +95,17 @@ fn reloaded(reloads: u32, service: &Service) -> Option<Outcome> {
         | Phase::Stopped
         | Phase::Completed
         | Phase::Failed(_) => Some(Outcome::NotRunning),
+    }
+}
+
+/// What [`outcome`] wants to know of the service as it stood when the command was accepted.
+pub const fn count_before(goal: Goal, service: &Service) -> u32 {
+    match goal {
+        Goal::Up | Goal::Fresh | Goal::Down => service.run,
+        // One that runs now has begun before.
+        Goal::Reloaded => {
+            service.reloads + if matches!(service.beside, Beside::Job { kind: Kind::Reload, .. }) { 1 } else { 0 }
+        }
     }
 }
 

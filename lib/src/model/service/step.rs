@@ -5,8 +5,8 @@
 //! phase and event: a new event must be thought about in every phase.
 
 use super::{
-    Action, Beside, Ending, Event, Failure, Fault, KILL_GRACE, Kind, Notice, Phase, Process, Reason, SCARCITY, Service,
-    SpawnStage, Stage, Then, beside, command, end,
+    Action, Beside, Ending, Event, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service, SpawnStage, Stage,
+    Then, beside, command, end,
 };
 use crate::model::spec::{Policy, Ready};
 use crate::model::time::{Span, Time};
@@ -27,9 +27,9 @@ pub fn step(mut service: Service, event: Event, now: Time, policy: &Policy) -> (
         Event::JobBegan(process) => beside::began(own, process),
         Event::JobNotBegan(failure) => beside::not_began(own, failure, now, policy),
         Event::JobEnded(exit) => beside::ended(own, exit, now, policy),
-        Event::Slot { after, slot } => beside::slot(own, after, slot, now),
+        Event::Slot(slot) => beside::slot(own, slot, now),
         Event::SlotCame(wall) => beside::slot_came(own, wall, now, policy),
-        Event::ClockSet => beside::clock_set(own, now),
+        Event::ClockSet(wall) => beside::clock_set(own, wall, now, policy),
         Event::Ready => beside::ready(own, now, policy),
         Event::Notice(notice) => beside::notice(own, notice),
         Event::Alive => beside::alive(own, now),
@@ -148,18 +148,28 @@ pub(super) fn come_up(service: &mut Service, now: Time, policy: &Policy) {
     service.enter(Phase::Running, now);
     service.up = now;
     service.failures = 0;
+    service.probe_at = Time::NEVER;
     if service.watchdog > Span(0) {
         service.watchdog_at = now.plus(service.watchdog);
     }
     if let Some(health) = policy.health {
         service.health = Health::Starting;
-        service.beside = Beside::Due(now.plus(beside::pause(service, &health, now)));
+        beside::probe_at(service, now.plus(beside::pause(service, &health, now)));
     }
 }
 
 fn not_spawned(service: &mut Service, failure: Failure, now: Time, policy: &Policy) -> Option<Action> {
     match service.phase {
-        Phase::Spawning => fail_to_start(service, failure, now, policy),
+        Phase::Spawning => {
+            service.ending = Some(Ending::NotStarted(failure));
+            if policy.pre_start.is_some() {
+                // What that has left goes first; that nothing is left is told next.
+                let deadline = now.plus(policy.grace());
+                service.enter(Phase::Stopping { stage: Stage::Rest, deadline, then: Then::Decide }, now);
+                return Some(Action::AskRest);
+            }
+            fail_to_start(service, failure, now, policy)
+        }
         Phase::Waiting
         | Phase::Preparing
         | Phase::Starting { .. }
@@ -175,14 +185,11 @@ fn not_spawned(service: &mut Service, failure: Failure, now: Time, policy: &Poli
     }
 }
 
-/// There is no process, and the policy decides.
+/// Nothing of the run was ever made, and the policy decides.
 pub(super) fn fail_to_start(service: &mut Service, failure: Failure, now: Time, policy: &Policy) -> Option<Action> {
     service.ending = Some(Ending::NotStarted(failure));
-    if failure.stage == SpawnStage::Process {
-        // No room for a process (fork(2), EAGAIN, ENOMEM) is not the service's failure.
-        service.enter(Phase::RestartPending { at: now.plus(policy.restart_delay.max(SCARCITY)) }, now);
-        return None;
-    }
+    // Where there was no room for a process there is none for `post_stop`, nor anything to clear away.
+    service.post_due &= failure.stage != SpawnStage::Process;
     end::finish(service, Then::Decide, now, policy)
 }
 
@@ -276,10 +283,7 @@ fn stop_on(service: &mut Service, stage: Stage, then: Then, now: Time, policy: &
             let signal = command::stop_signal(service, policy);
             command::ask(service, then, signal, now, policy)
         }
-        Stage::Main | Stage::Rest | Stage::Post => {
-            service.enter(Phase::Stopping { stage: Stage::Kill, deadline: now.plus(KILL_GRACE), then }, now);
-            Some(Action::Kill)
-        }
+        Stage::Main | Stage::Rest | Stage::Post => command::kill(service, then, now),
         Stage::Kill => {
             service.enter(Phase::Failed(Reason::Stray), now);
             (then == Then::Leave).then_some(Action::Leave)

@@ -50,36 +50,45 @@ pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service
     Service { run, by_hand, reloads, ..Service::new(want, now, policy) }
 }
 
-/// The state to go on with, and what happens first, once `left`, of [`left_behind`], and all jobs were killed.
-/// `gone`: it has ended by now. What the predecessor was told to do is not undone.
+/// The state to go on with, and what happens first, once `left`, of [`left_behind`], and all else of the service was
+/// killed. `gone`: nothing of it is left by now; where something is, [`Event::Empty`] is due once it is gone after all.
+/// What the predecessor was told to do is not undone.
 pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time) -> (Service, Option<Event>) {
-    let service = Service { process: None, beside: Beside::Nothing, watchdog_at: Time::NEVER, ..service };
-    if left.is_some() && !gone {
+    let end_was_seen = service.process.is_none();
+    let service = Service {
+        process: None,
+        beside: Beside::Nothing,
+        probe_at: Time::NEVER,
+        reload_due: false,
+        watchdog_at: Time::NEVER,
+        ..service
+    };
+    if !gone {
         // Nothing may start beside it.
         return (Service { phase: Phase::Failed(Reason::Stray), process: left, since: now, ..service }, None);
     }
     let killed = Event::Exited { exit: Exit::Signal(signal::KILL), alone: true, oom: false };
-    match (service.phase, left, service.ending) {
+    // How it ended is known where that was recorded, and the record names no main process any more.
+    let ended = match service.ending {
+        Some(Ending::Exited(exit)) if end_was_seen => Event::Exited { exit, alone: true, oom: false },
+        _ => killed,
+    };
+    match (service.phase, left) {
         // It was killed before there was a process, or only the one of its hook.
-        (Phase::Spawning, None, _) | (Phase::Preparing, _, _) => {
+        (Phase::Spawning, None) | (Phase::Preparing, _) => {
             (Service { phase: Phase::Waiting, since: now, ..service }, None)
         }
-        (Phase::Spawning, Some(_), _) => {
+        (Phase::Spawning, Some(_)) => {
             (Service { phase: Phase::Starting { deadline: Time::NEVER }, ..service }, Some(killed))
         }
-        // It had seen the end, and recorded how, but not what follows.
-        (
-            Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. },
-            None,
-            Some(Ending::Exited(exit)),
-        ) => (service, Some(Event::Exited { exit, alone: true, oom: false })),
-        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }, _, _)
-        | (Phase::Stopping { .. } | Phase::Failed(Reason::Stray), Some(_), _) => (service, Some(killed)),
-        // The rest of it is no longer this supervisor's; a hook that was begun is not begun again.
-        (Phase::Stopping { stage: Stage::Rest | Stage::Kill | Stage::Post, .. }, None, _) => {
-            (service, Some(Event::Empty))
+        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }, _) => {
+            (service, Some(ended))
         }
-        (Phase::Planning, _, _) => (Service { beside: Beside::Due(now), ..service }, None),
+        // A hook that was begun is not begun again.
+        (Phase::Stopping { stage: Stage::Rest | Stage::Kill | Stage::Post, .. } | Phase::Failed(Reason::Stray), _) => {
+            (service, Some(if end_was_seen { Event::Empty } else { killed }))
+        }
+        (Phase::Planning, _) => (Service { beside: Beside::Due(now), ..service }, None),
         (
             Phase::Waiting
             | Phase::RestartPending { .. }
@@ -87,8 +96,7 @@ pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time)
             | Phase::Planned { .. }
             | Phase::Stopped
             | Phase::Completed
-            | Phase::Failed(_),
-            _,
+            | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)),
             _,
         ) => (service, None),
     }

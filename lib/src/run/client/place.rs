@@ -7,6 +7,7 @@ use super::names::Known;
 use crate::exit;
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
+use crate::protocol::last;
 use crate::protocol::status::{self, InitStatus, Status};
 use crate::sys::lock;
 use crate::text::{self, Text};
@@ -238,6 +239,13 @@ impl Place {
             Target::Init => false,
             Target::Service(name) => gone(name) && self.alive(),
         }
+    }
+
+    /// What a service has written last; empty where that is not known, or not for everyone to read.
+    pub(crate) fn last(&self, name: ServiceName) -> Vec<u8> {
+        let Ok(services) = self.open(paths::SERVICES, OFlag::O_PATH | OFlag::O_DIRECTORY) else { return Vec::new() };
+        let mut buffer = [0; last::MAX];
+        crate::run::last::read(services.as_fd(), name, &mut buffer).map_or(Vec::new(), |last| last.recent().to_vec())
     }
 
     /// What services there are.

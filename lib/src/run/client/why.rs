@@ -9,7 +9,6 @@ use super::{Failure, Output, json, words};
 use crate::model::order;
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
-use crate::paths;
 use crate::protocol::status::{InitState, State};
 use crate::sys::clock::now;
 use serde::Serialize;
@@ -50,7 +49,7 @@ pub(crate) fn why(place: &Place, words: &[String], as_json: bool) -> Result<Outp
     let init = place.init_status()?.filter(|init| init.state == InitState::Stopping);
     let now = now();
     let stopping = init.map(|init| now.since(Time(init.since)));
-    let last = |name: &ServiceName| last_lines(&place.tail(name, paths::LAST).unwrap_or_default());
+    let last = |name: &ServiceName| last_lines(&place.last(*name));
     let mut teller = Teller::new(&graph, now, stopping.is_some(), &last);
     let indices =
         if words.is_empty() { teller.amiss() } else { chosen.iter().filter_map(|name| graph.find(name)).collect() };

@@ -8,16 +8,17 @@
 //! each. Its exit code says which: 0, 100 for the configuration, 111 for the system. So what is defined never comes
 //! through the control FIFO, only where it stands, and all else that decides stands in the plan.
 
+use super::pump::ZEI_LOG;
 use super::{Failure, shared};
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Terms};
-use crate::model::spec::Config;
+use crate::model::spec::{Config, ReadyTest, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::sys::raw::{self, Arguments};
-use crate::sys::{credentials, memfd};
+use crate::sys::{credentials, memfd, spawn};
 use nix::unistd::geteuid;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -61,7 +62,30 @@ pub fn load(given: &Given) -> Result<Option<Config>, Failure<Vec<String>>> {
     };
     let loaded = config::load_all(&source, &given.added, &context);
     let loaded = loaded.map_err(|problems| (exit::CONFIG, problems.iter().map(Problem::to_string).collect()))?;
-    Ok(loaded.map(|loaded| make_absolute(loaded.config)))
+    let config = loaded.map(|loaded| make_absolute(loaded.config));
+    match config.as_ref().map(lacks_program) {
+        Some(problems) if !problems.is_empty() => Err((exit::CONFIG, problems)),
+        _ => Ok(config),
+    }
+}
+
+/// What the configuration wants that takes a program which is not there.
+fn lacks_program(config: &Config) -> Vec<String> {
+    let mut wants =
+        config.services.iter().filter(|service| matches!(service.ready, Some(ReadyTest::Log(_)))).peekable();
+    let is_there = || spawn::beside(ZEI_LOG).is_ok_and(|path| Path::new(OsStr::from_bytes(path.to_bytes())).exists());
+    if wants.peek().is_none() || is_there() {
+        return Vec::new();
+    }
+    let problem = |service: &ServiceSpec| {
+        let (origin, name) = (&service.origin, service.name);
+        format!(
+            "{}:{}: {name}: ready: log needs {ZEI_LOG}, which is not there: it must lie beside zei-init",
+            origin.file.display(),
+            origin.line
+        )
+    };
+    wants.map(problem).collect()
 }
 
 /// Paths are compared, and told to others, who may stand elsewhere.

@@ -17,16 +17,18 @@ use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Outline, Terms};
 use crate::model::init::Tree;
-use crate::model::spec::Config;
+use crate::model::spec::{Config, ReadyTest};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::run::report::report;
 use crate::sys::raw::Arguments;
-use crate::sys::{credentials, ledger, raw};
+use crate::sys::{credentials, ledger, raw, spawn};
 use compile::Given;
 use nix::errno::Errno;
+use pump::LogPump;
 use rundir::Refusal;
 use std::ffi::{CString, OsString};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -79,7 +81,8 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     let supervisor = shared::supervisor().map_err(|message| (exit::SYSTEM, message))?;
     // Whatever else was inherited is for nobody.
     let _older_kernels_leave_it_open = raw::close_on_exec_from(3);
-    let nofile = tree::raise_descriptor_limit(config.services.len());
+    let pumped = config.services.iter().filter(|service| matches!(service.ready, Some(ReadyTest::Log(_)))).count();
+    let nofile = tree::raise_descriptor_limit(config.services.len(), pumped);
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;
     let environment = compile::environment();
     let environment = environment.iter().map(CString::as_c_str).collect();
@@ -110,7 +113,25 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     terminal::hand_over(config);
     terminal::open_to_services(&outline);
     let tree = plant(&outline);
-    tree::Running::begin(&outline, tree, supervisor, shared, run_dir, controls).map_err(refused)
+    let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
+    let pump = pump(Definitions(&plan), services)?;
+    shared.ledger.set_token(pump.token()).map_err(|errno| refused(("write to the run records", errno)))?;
+    tree::Running::begin(&outline, tree, supervisor, shared, run_dir, controls, pump).map_err(refused)
+}
+
+/// The log pump of a plan; `services` is the directory of all services' directories.
+fn pump(plan: Definitions<'_>, services: Option<OwnedFd>) -> Result<LogPump, Failure<String>> {
+    let program = spawn::beside(pump::ZEI_LOG);
+    let program = program.map_err(|errno| (exit::SYSTEM, format!("cannot read /proc/self/exe: {}", errno.desc())))?;
+    // std seeds each with random bytes of the kernel's.
+    let token = RandomState::new().build_hasher().finish();
+    let mut pump = LogPump::new(program, [raw::standard(1), raw::standard(2)], services, token);
+    for index in 0..plan.count() {
+        if let Some(definition) = plan.service(index) {
+            pump.follow(index, &definition);
+        }
+    }
+    Ok(pump)
 }
 
 /// The tree of a plan without holes.

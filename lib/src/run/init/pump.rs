@@ -2,58 +2,100 @@
 //!
 //! Owns: the log pipes, which outlive every zei-log and every supervisor. Must never: read what is in them.
 
-use crate::model::pump::{Life, Pumped, Side, Table};
+use super::PROGRAM;
+use crate::model::definition::{Definition, Definitions, Target};
+use crate::model::pump::{Life, LogPipe, Pumped, STATE_HEAD, STATE_NUMBERS, Side, Table, forget_open, state_size};
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{logpipe, process};
+use crate::sys::{logpipe, memfd, process, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
-use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, ftruncate};
+use nix::sys::uio::{pread, pwrite};
+use nix::unistd::ftruncate;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+/// What was killed has so long to be gone.
+const KILLED: Span = Span(100);
+
+/// The program, beside zei-init.
+pub const ZEI_LOG: &str = "zei-log";
+
 /// A service whose output is to be pumped.
-#[derive(Clone, Debug)]
-pub struct Wanted<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
     /// Its name.
     pub name: ServiceName,
     /// The line that makes it ready.
-    pub pattern: Option<&'a str>,
-    /// The pipe through which its supervisor is told that it is: for writing, or for both.
-    pub notify: Option<BorrowedFd<'a>>,
+    pub pattern: Option<String>,
     /// To which of the container's streams its standard output goes; `None`: to none of them.
     pub stdout: Option<Side>,
     /// The same for its standard error.
     pub stderr: Option<Side>,
 }
 
+impl Wanted {
+    /// What a definition wants; `None`: its output is not to be pumped.
+    pub fn of(definition: &Definition<'_>) -> Option<Wanted> {
+        let pattern = definition.pattern()?.to_str().ok()?.to_owned();
+        let side = |target: Target<'_>, own: Side| match target {
+            Target::Inherit => Some(own),
+            Target::Stdout => Some(Side::Out),
+            Target::Stderr => Some(Side::Err),
+            // What is joined is in the other's pipe.
+            Target::Null | Target::Join | Target::Path(_) => None,
+        };
+        Some(Wanted {
+            name: definition.name,
+            pattern: Some(pattern),
+            stdout: side(definition.stdout, Side::Out),
+            stderr: side(definition.stderr, Side::Err),
+        })
+    }
+}
+
+/// How many services of a plan want some.
+pub fn count(plan: Definitions<'_>) -> usize {
+    (0..plan.count()).filter_map(|index| plan.service(index)?.pattern()).count()
+}
+
 /// A service's log pipes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pipes {
+    wanted: Wanted,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     /// Its standard error goes where its standard output goes, so they share the pipe, which keeps their order.
     is_shared: bool,
 }
 
-/// The log pump of a tree.
+/// What every zei-log of a tree goes by.
+#[derive(Debug)]
+struct Kept {
+    state: OwnedFd,
+    hand: OwnedFd,
+}
+
+/// The log pump of a tree. As long as nothing is to be pumped there is nothing of it.
 #[derive(Debug)]
 pub struct LogPump {
     program: CString,
-    table: OwnedFd,
-    state: OwnedFd,
-    hand: OwnedFd,
+    /// The container's standard output and error are the same: a terminal, or one pipe.
+    is_one: bool,
     services: Option<OwnedFd>,
-    /// By the services' indices.
-    pipes: Vec<Pipes>,
     token: u64,
+    kept: Option<Kept>,
+    /// By the services' indices.
+    pipes: Vec<Option<Pipes>>,
+    /// The slots of the state that are to be cleared before the next start.
+    unclean: Vec<usize>,
+    /// What runs knows nothing of some of them.
+    is_stale: bool,
     life: Life,
     pid: Option<u32>,
 }
@@ -61,46 +103,23 @@ pub struct LogPump {
 type Failure = (&'static str, Errno);
 
 impl LogPump {
-    /// Makes all that zei-log needs. `wanted` has an entry for each service of the tree, `None` for those whose output
-    /// is not pumped; `container` are the container's standard output and error; `services` is the directory of all
-    /// services' directories; `token` is random.
-    ///
-    /// # Errors
-    /// What could not be done.
-    pub fn make(
-        program: CString,
-        wanted: &[Option<Wanted<'_>>],
-        container: [BorrowedFd<'_>; 2],
-        services: Option<BorrowedFd<'_>>,
-        token: u64,
-    ) -> Result<LogPump, Failure> {
-        // A terminal, or one pipe for both.
-        let is_one = is_same(container);
-        let make = |wanted: &Option<Wanted<'_>>| {
-            wanted.as_ref().map_or(Ok(Pipes::default()), |wanted| make_pipes(wanted, is_one))
-        };
-        let pipes: Result<Vec<Pipes>, Errno> = wanted.iter().map(make).collect();
-        let pipes = pipes.map_err(|errno| ("make a log pipe", errno))?;
-        let services = services.map(|services| services.try_clone_to_owned()).transpose();
-        let services = services.map_err(|_| ("duplicate a descriptor", Errno::EMFILE))?;
-        let state = memfd_create("zei-log-state", MFdFlags::MFD_CLOEXEC).map_err(|errno| ("make a memfd", errno))?;
-        let hand = logpipe::make().map_err(|errno| ("make a pipe", errno))?;
-        let table = Table {
+    /// A pump with nothing to do. `program` is the path of zei-log; `container` are the container's standard output and error; `services` is the
+    /// directory of all services' directories; `token` is random.
+    pub fn new(program: CString, container: [BorrowedFd<'_>; 2], services: Option<OwnedFd>, token: u64) -> LogPump {
+        let identity = |stream| fstat(stream).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev));
+        let [stdout, stderr] = container.map(identity);
+        LogPump {
+            program,
+            is_one: stdout.is_ok() && stdout == stderr,
+            services,
             token,
-            state: state.as_raw_fd(),
-            hand: hand.as_raw_fd(),
-            services: services.as_ref().map(AsRawFd::as_raw_fd),
-            pumped: wanted
-                .iter()
-                .zip(&pipes)
-                .filter_map(|(wanted, pipes)| Some(entry(wanted.as_ref()?, pipes)))
-                .collect(),
-        };
-        let size = i64::try_from(table.state_size()).unwrap_or(i64::MAX);
-        ftruncate(&state, size).map_err(|errno| ("make a memfd", errno))?;
-        let table =
-            crate::sys::memfd::sealed("zei-log-table", &table.encode()).map_err(|errno| ("make a memfd", errno))?;
-        Ok(LogPump { program, table, state, hand, services, pipes, token, life: Life::Due(Time(0), 0), pid: None })
+            kept: None,
+            pipes: Vec::new(),
+            unclean: Vec::new(),
+            is_stale: false,
+            life: Life::Due(Time(0), 0),
+            pid: None,
+        }
     }
 
     /// What stands in the marks of runs: see [`logpipe::mark`].
@@ -108,21 +127,82 @@ impl LogPump {
         self.token
     }
 
+    /// Makes the log pipes of a service, if its definition wants some. A service that can't have them runs without.
+    pub fn follow(&mut self, index: usize, definition: &Definition<'_>) {
+        let Some(wanted) = Wanted::of(definition) else { return self.take(index) };
+        if let Err((what, errno)) = self.give(index, wanted) {
+            let (name, why) = (definition.name, errno.desc());
+            let text = format_args!("cannot {what} for {name}: {why}; it can't be seen to be ready");
+            say::say(format_args!("{PROGRAM}"), text);
+        }
+    }
+
+    /// Makes the log pipes of the service `index`, which is new, or renewed while nothing of it ran. To be followed by
+    /// [`LogPump::refresh`].
+    ///
+    /// # Errors
+    /// What could not be done: the service then has none.
+    pub fn give(&mut self, index: usize, wanted: Wanted) -> Result<(), Failure> {
+        self.take(index);
+        if self.kept.is_none() {
+            let state = memfd::empty("zei-log-state").map_err(|errno| ("make a memfd", errno))?;
+            let hand = logpipe::make().map_err(|errno| ("make a pipe", errno))?;
+            self.kept = Some(Kept { state, hand });
+        }
+        let (stdout, stderr) = (wanted.stdout, wanted.stderr);
+        let is_shared = stdout.is_some() && stderr.is_some() && (stdout == stderr || self.is_one);
+        let make = |side: Option<Side>| side.map(|_| logpipe::make()).transpose();
+        let pipes = || Ok((make(stdout)?, make(stderr.filter(|_| !is_shared))?));
+        let (stdout, stderr) = pipes().map_err(|errno| ("make a log pipe", errno))?;
+        let count = self.pipes.len().max(index + 1);
+        self.pipes.resize_with(count, || None);
+        if let Some(slot) = self.pipes.get_mut(index) {
+            *slot = Some(Pipes { wanted, stdout, stderr, is_shared });
+        }
+        self.unclean.extend([2 * index, 2 * index + 1]);
+        self.is_stale = true;
+        Ok(())
+    }
+
+    /// Gives up the log pipes of a service that is gone. zei-log delivers what is in them.
+    pub fn take(&mut self, index: usize) {
+        if let Some(slot) = self.pipes.get_mut(index) {
+            *slot = None;
+        }
+    }
+
+    /// What runs leaves to a successor that knows all log pipes.
+    pub fn refresh(&self) {
+        if let Some(pid) = self.pid.filter(|_| self.is_stale) {
+            let _it_is_gone = process::signal_child(pid, signal::HUP);
+        }
+    }
+
     /// The log pipe of a service's standard output.
     pub fn stdout(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        self.pipes.get(index)?.stdout.as_ref().map(AsFd::as_fd)
+        self.pipes.get(index)?.as_ref()?.stdout.as_ref().map(AsFd::as_fd)
     }
 
     /// The log pipe of a service's standard error, which may be that of its standard output.
     pub fn stderr(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        let pipes = self.pipes.get(index)?;
+        let pipes = self.pipes.get(index)?.as_ref()?;
         let pipe = if pipes.is_shared { &pipes.stdout } else { &pipes.stderr };
         pipe.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether there is anything to pump.
+    fn is_needed(&self) -> bool {
+        self.pipes.iter().any(Option::is_some)
+    }
+
+    /// What runs knows nothing of some log pipes, and is to leave.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
     /// When it is to be started.
     pub fn deadline(&self) -> Option<Time> {
-        self.life.deadline()
+        self.life.deadline().filter(|_| self.is_needed())
     }
 
     /// The process.
@@ -130,48 +210,113 @@ impl LogPump {
         self.pid
     }
 
-    /// Starts zei-log with these streams. `notify` are the pipes that were given to [`LogPump::make`]; no
-    /// other thread may execute a program meanwhile.
+    /// Starts zei-log with these streams. `notify` are the pipes through which services are told to be ready, by their
+    /// indices; `defaults` are the signals whose dispositions are put back. No other thread may execute a program
+    /// meanwhile.
     ///
     /// # Errors
     /// What could not be done; it is to be tried again at [`LogPump::deadline`].
-    pub fn start(&mut self, streams: [Stream<'_>; 3], notify: &[BorrowedFd<'_>], now: Time) -> Result<u32, Failure> {
-        let number = CString::new(self.table.as_raw_fd().to_string()).unwrap_or_default();
-        let arguments = [self.program.as_c_str(), number.as_c_str()];
-        self.set_inheritable(notify, FdFlag::empty());
-        let none = Strings::collect(core::iter::empty());
-        let blocked = Set(u64::MAX);
-        let made =
-            spawn::spawn(&Spawn { streams, blocked, ..Spawn::new(Strings::collect(arguments.into_iter()), none) });
-        self.set_inheritable(notify, FdFlag::FD_CLOEXEC);
+    pub fn start(
+        &mut self,
+        streams: [Stream<'_>; 3],
+        notify: &[Option<OwnedFd>],
+        defaults: Set,
+        now: Time,
+    ) -> Result<u32, Failure> {
+        let made = self.make(streams, notify, defaults);
         match made {
             Ok(pid) => {
-                self.pid = Some(pid);
+                (self.pid, self.is_stale) = (Some(pid), false);
                 self.life.started(now);
-                Ok(pid)
             }
-            Err(failure) => {
-                self.life.ended(now);
-                Err((failure.stage.text(), Errno::from_raw(failure.errno)))
-            }
+            Err(_) => self.life.ended(now),
         }
+        made
     }
 
-    fn set_inheritable(&self, notify: &[BorrowedFd<'_>], flags: FdFlag) {
-        let pipes = self.pipes.iter().flat_map(|pipes| [&pipes.stdout, &pipes.stderr]);
-        let own = [&self.table, &self.state, &self.hand].into_iter().chain(&self.services).chain(pipes.flatten());
-        for descriptor in own.map(AsFd::as_fd).chain(notify.iter().copied()) {
-            let _it_is_open = fcntl(descriptor, FcntlArg::F_SETFD(flags));
+    fn make(&mut self, streams: [Stream<'_>; 3], notify: &[Option<OwnedFd>], defaults: Set) -> Result<u32, Failure> {
+        self.clean().map_err(|errno| ("write to a memfd", errno))?;
+        let Some(kept) = &self.kept else { return Err(("find its state", Errno::ENOENT)) };
+        let table = memfd::sealed("zei-log-table", &self.table(kept, notify).encode());
+        let table = table.map_err(|errno| ("make a memfd", errno))?;
+        let number = CString::new(table.as_raw_fd().to_string()).unwrap_or_default();
+        let arguments = [self.program.as_c_str(), number.as_c_str()];
+        let pipes = self.pipes.iter().flatten().flat_map(|pipes| [&pipes.stdout, &pipes.stderr]).flatten();
+        let is_told = |index: &usize| self.pipes.get(*index).is_some_and(Option::is_some);
+        let told = (0..notify.len()).filter(is_told).filter_map(|index| notify.get(index)?.as_ref());
+        let passed: Vec<BorrowedFd<'_>> = [&table, &kept.state, &kept.hand]
+            .into_iter()
+            .chain(&self.services)
+            .chain(pipes)
+            .chain(told)
+            .map(AsFd::as_fd)
+            .collect();
+        let inherit = |flags: FdFlag| {
+            for descriptor in &passed {
+                let _it_is_open = fcntl(descriptor, FcntlArg::F_SETFD(flags));
+            }
+        };
+        inherit(FdFlag::empty());
+        let none = Strings::collect(core::iter::empty());
+        let blocked = Set(u64::MAX);
+        let made = spawn::spawn(&Spawn {
+            streams,
+            blocked,
+            defaults,
+            ..Spawn::new(Strings::collect(arguments.into_iter()), none)
+        });
+        inherit(FdFlag::FD_CLOEXEC);
+        made.map_err(|failure| (failure.stage.text(), Errno::from_raw(failure.errno)))
+    }
+
+    /// Forgets what earlier log pipes have left in the state.
+    fn clean(&mut self) -> Result<(), Errno> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let to_offset = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
+        ftruncate(&kept.state, to_offset(state_size(2 * self.pipes.len())))?;
+        let mut head = [0; STATE_HEAD];
+        pread(&kept.state, &mut head, 0)?;
+        for slot in self.unclean.drain(..) {
+            head = forget_open(head, slot);
+            pwrite(&kept.state, &[0; STATE_NUMBERS], to_offset(state_size(slot)))?;
+        }
+        pwrite(&kept.state, &head, 0).map(drop)
+    }
+
+    fn table(&self, kept: &Kept, notify: &[Option<OwnedFd>]) -> Table {
+        let number = |descriptor: &Option<OwnedFd>| descriptor.as_ref().map(AsRawFd::as_raw_fd);
+        let pumped = self.pipes.iter().enumerate().filter_map(|(index, pipes)| {
+            let Pipes { wanted, stdout, stderr, .. } = pipes.as_ref()?;
+            let pipe = |slot, side: Option<Side>, pipe| Some(LogPipe { slot, side: side?, pipe: number(pipe)? });
+            let pipes = [pipe(2 * index, wanted.stdout, stdout), pipe(2 * index + 1, wanted.stderr, stderr)];
+            Some(Pumped {
+                name: wanted.name,
+                pattern: wanted.pattern.clone(),
+                notify: wanted.pattern.as_ref().and_then(|_| number(notify.get(index)?)),
+                pipes: pipes.into_iter().flatten().collect(),
+            })
+        });
+        Table {
+            token: self.token,
+            state: kept.state.as_raw_fd(),
+            hand: kept.hand.as_raw_fd(),
+            services: number(&self.services),
+            pumped: pumped.collect(),
         }
     }
 
     /// A process has ended and was reaped; whether that was zei-log. It is to be started again at
     /// [`LogPump::deadline`].
-    pub fn ended(&mut self, pid: u32, now: Time) -> bool {
+    pub fn has_ended(&mut self, pid: u32, now: Time) -> bool {
         let was_it = self.pid == Some(pid);
         if was_it {
             self.pid = None;
-            self.life.ended(now);
+            if self.is_stale {
+                // It was asked to.
+                self.life = Life::Due(now, 0);
+            } else {
+                self.life.ended(now);
+            }
         }
         was_it
     }
@@ -179,44 +324,23 @@ impl LogPump {
     /// Once nobody writes any more: lets zei-log deliver what is in the pipes, waits until it has, but not longer
     /// than `patience`, and reaps it. `false`: it had to be killed, so lines are missing.
     pub fn finish(&mut self, patience: Span) -> bool {
-        let Some(pid) = self.pid.take() else { return true };
+        let Some(pid) = self.pid.take() else { return !self.is_needed() };
         let held = raw::pidfd_open(pid);
         let _it_is_gone = process::signal_child(pid, signal::TERM);
-        let timeout = i32::try_from(patience.0).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
-        let has_ended = held.is_ok_and(|held| {
-            let mut polled = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
-            poll(&mut polled, timeout.unwrap_or(PollTimeout::MAX)).is_ok_and(|ready| ready > 0)
-        });
+        let ends_within = |span: Span| {
+            let timeout = i32::try_from(span.0).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
+            held.as_ref().is_ok_and(|held| {
+                let mut polled = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
+                poll(&mut polled, timeout.unwrap_or(PollTimeout::MAX)).is_ok_and(|ready| ready > 0)
+            })
+        };
+        let has_ended = ends_within(patience);
         if !has_ended {
             let _it_is_gone = process::signal_child(pid, signal::KILL);
+            // One that hangs in the kernel is not waited for.
+            ends_within(KILLED);
         }
-        let _reaped = waitpid(Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)), None);
+        process::reap(pid);
         has_ended
-    }
-}
-
-fn make_pipes(wanted: &Wanted<'_>, is_one: bool) -> Result<Pipes, Errno> {
-    let (stdout, stderr) = (wanted.stdout, wanted.stderr);
-    let is_shared = stdout.is_some() && stderr.is_some() && (stdout == stderr || is_one);
-    let make = |side: Option<Side>| side.map(|_| logpipe::make()).transpose();
-    Ok(Pipes { stdout: make(stdout)?, stderr: make(stderr.filter(|_| !is_shared))?, is_shared })
-}
-
-/// Whether two streams are the same file.
-fn is_same(streams: [BorrowedFd<'_>; 2]) -> bool {
-    let [one, other] = streams.map(|stream| fstat(stream).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev)));
-    one.is_ok() && one == other
-}
-
-fn entry(wanted: &Wanted<'_>, pipes: &Pipes) -> Pumped {
-    let stream = |side: Option<Side>, pipe: &Option<OwnedFd>| Some((side?, pipe.as_ref()?.as_raw_fd()));
-    Pumped {
-        name: wanted.name,
-        pattern: wanted.pattern.map(str::to_owned),
-        notify: wanted.notify.map(|notify| notify.as_raw_fd()),
-        streams: [stream(wanted.stdout, &pipes.stdout), stream(wanted.stderr, &pipes.stderr)]
-            .into_iter()
-            .flatten()
-            .collect(),
     }
 }

@@ -3,10 +3,13 @@
 //!
 //! Must never: wait for anything but its own poll, or decide (that is `model::init`).
 
+mod logs;
+mod start;
 mod words;
 
 use super::PROGRAM;
 use super::apply::Changes;
+use super::pump::LogPump;
 use super::rundir::RunDir;
 use super::shared::{self, Shared};
 use crate::exit;
@@ -26,9 +29,8 @@ use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger;
 use crate::sys::process::{self, Children};
-use crate::sys::raw::{self, Strings};
+use crate::sys::raw;
 use crate::sys::signals::Signals;
-use crate::sys::spawn::{self, Session, Spawn, Stream};
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
 use nix::errno::Errno;
@@ -39,7 +41,7 @@ use nix::sys::stat::Mode;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A tree that runs.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub struct Running {
     /// A random number of this start, for the names of those.
     pub(super) seed: u64,
     pub(super) changes: Changes,
+    pub(super) pump: LogPump,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,
@@ -79,11 +82,12 @@ pub struct Running {
     state: (InitState, Time),
 }
 
-/// Makes room for three descriptors a service. Returns the limit as it was, which services get, also where it is raised
-/// only later, for more of them.
-pub fn raise_descriptor_limit(services: usize) -> Option<(u64, u64)> {
+/// Makes room for three descriptors a service, and two more for each whose output is pumped. Returns the limit as it was,
+/// which services get, also where it is raised only later, for more of them.
+pub fn raise_descriptor_limit(services: usize, pumped: usize) -> Option<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    let needed = u64::try_from(services).unwrap_or(u64::MAX).saturating_mul(3).saturating_add(64);
+    let count = services.saturating_mul(3).saturating_add(pumped.saturating_mul(2)).saturating_add(64);
+    let needed = u64::try_from(count).unwrap_or(u64::MAX);
     if soft < needed.min(hard) {
         let _as_it_is = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
     }
@@ -99,6 +103,7 @@ impl Running {
         shared: Shared,
         mut run_dir: Option<RunDir>,
         controls: Vec<Option<OwnedFd>>,
+        pump: LogPump,
     ) -> Result<Running, (&'static str, Errno)> {
         let defaults = raw::ignored();
         // Where it was ignored, the kernel would keep every exit status to itself.
@@ -132,6 +137,7 @@ impl Running {
             voices: outline.services.iter().flatten().map(|service| voice(service, seed)).collect(),
             seed,
             changes: Changes::default(),
+            pump,
             null: null.map_err(|errno| ("open /dev/null", errno))?,
             signals,
             defaults,
@@ -146,11 +152,13 @@ impl Running {
     /// Runs the tree; returns the container's exit code.
     pub fn live(&mut self) -> u8 {
         self.publish(None);
+        self.tend_pump();
         let mut end = self.feed(Event::Timer);
         self.tell_sources();
         loop {
             if let Some(verdict) = end {
                 self.publish(Some(verdict.code));
+                self.drain_pump();
                 self.tell_why(&verdict);
                 return verdict.code;
             }
@@ -160,7 +168,8 @@ impl Running {
     }
 
     fn wait(&self) {
-        let deadline = self.tree.deadline().into_iter().chain(self.changes.deadline()).min();
+        let deadline =
+            self.tree.deadline().into_iter().chain(self.changes.deadline()).chain(self.pump.deadline()).min();
         let timeout = match deadline {
             None => PollTimeout::NONE,
             Some(deadline) => {
@@ -183,6 +192,7 @@ impl Running {
         if self.tree.deadline().is_some_and(|deadline| clock::now() >= deadline) {
             events.push_back(Event::Timer);
         }
+        self.tend_pump();
         let end = events.into_iter().find_map(|event| self.feed(event));
         end.or_else(|| self.go_on_changing())
     }
@@ -209,7 +219,7 @@ impl Running {
                 Children::Ended(pid, exit) => {
                     process::reap(pid);
                     let Some(index) = self.supervisors.remove(&pid) else {
-                        orphans |= !self.changes.has_ended(pid, exit);
+                        orphans |= !self.changes.has_ended(pid, exit) && !self.pump_has_ended(pid, exit);
                         continue;
                     };
                     if let Some(slot) = self.pids.get_mut(index) {
@@ -222,6 +232,8 @@ impl Running {
                     }
                     events.push_back(Event::SupervisorEnded { index, clean });
                 }
+                // It lives until all others are gone.
+                Children::Alive if self.is_pump_alone() => return events.push_back(Event::Empty),
                 Children::Alive if orphans => return events.push_back(Event::Reaped),
                 Children::Alive => return,
                 Children::None => return events.push_back(Event::Empty),
@@ -352,8 +364,8 @@ impl Running {
             }
             Effect::Reload => self.reload(),
             Effect::KillAll => {
-                let _none_left = process::kill_children();
-                return (process::look() == Children::None).then_some(Event::Empty);
+                let _none_left = process::kill_children_but(self.pump.pid());
+                return (process::look() == Children::None || self.is_pump_alone()).then_some(Event::Empty);
             }
             Effect::Ready => self.notify_ready(),
             Effect::Waiting(indices, span) => self.tell_waiting(&indices, span),
@@ -365,67 +377,6 @@ impl Running {
             Effect::End(_) => {}
         }
         None
-    }
-
-    fn start(&mut self, index: usize) -> Option<Event> {
-        let name = self.name(index);
-        let arguments = shared::arguments(&self.supervisor, name, index, self.tree.is_wanted(index));
-        let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
-        // Its FIFO takes the place in this process's own table that the new one shares at first.
-        let passed = match self.controls.get(index).and_then(Option::as_ref) {
-            Some(control) => raw::duplicate(control.as_raw_fd(), ledger::CONTROL),
-            None => raw::occupy(ledger::CONTROL..=ledger::CONTROL),
-        };
-        if let Err(errno) = passed.and_then(|()| self.shared.pass(self.tree.is_retiring(index))) {
-            self.say(format_args!("cannot pass {name} its descriptors: {}", errno.desc()));
-        }
-        // Most have none of these, and find nothing at its number.
-        let voice = self.voices.get(index).and_then(Option::as_ref);
-        if let Some(Err(errno)) = voice.map(|voice| raw::duplicate(voice.as_raw_fd(), ledger::NOTIFY)) {
-            self.say(format_args!("cannot pass {name} what it tells through that it is ready: {}", errno.desc()));
-        }
-        let has_voice = voice.is_some();
-        let made = spawn::spawn(&Spawn {
-            arguments: Strings::collect(arguments.iter().map(CString::as_c_str)),
-            environment: Strings::collect(core::iter::empty()),
-            record: None,
-            session: Session::Same,
-            streams: [stdin, Stream::Same, Stream::Same],
-            passed: None,
-            descriptors_below: Some(ledger::END),
-            defaults: self.defaults,
-            ignored: Set::EMPTY,
-            // Until it can take them.
-            blocked: Set(u64::MAX),
-            mark: None,
-            nofile: None,
-            // PID 1 takes everything with it; another one's supervisors must notice.
-            death_signal: (std::process::id() != 1).then_some(signal::TERM),
-            umask: None,
-            directory: None,
-            ids: None,
-            groups: &[],
-        });
-        if has_voice {
-            let _the_next_one_replaces_it = raw::occupy(ledger::NOTIFY..=ledger::NOTIFY);
-        }
-        match made {
-            Ok(pid) => {
-                self.supervisors.insert(pid, index);
-                if let Some(slot) = self.pids.get_mut(index) {
-                    *slot = Some(pid);
-                }
-                None
-            }
-            Err(failure) => {
-                let why = Errno::from_raw(failure.errno).desc();
-                self.say(format_args!(
-                    "cannot start zei-supervise {name}: cannot {}: {why}; trying again",
-                    failure.stage.text()
-                ));
-                Some(Event::NotStarted(index))
-            }
-        }
     }
 
     /// By its control FIFO, so that the line outlives a supervisor. What does not fit in now is told again.

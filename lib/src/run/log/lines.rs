@@ -86,7 +86,7 @@ mod tests {
                 assert!(lines.kept.capacity() <= 2 * pattern::LONGEST);
             }
             assert_eq!(found, matches);
-            assert_eq!(lines.find(b"end\n", pattern), false);
+            assert!(!lines.find(b"end\n", pattern));
             assert_eq!(lines.find(b"end\n", pattern), !matches);
         }
     }

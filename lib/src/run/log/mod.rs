@@ -23,7 +23,7 @@ mod tail;
 mod turn;
 
 use crate::exit;
-use crate::model::pump::{Side, Table};
+use crate::model::pump::{LogPipe, Side, Table};
 use crate::model::time::Time;
 use crate::protocol::boundary::Marks;
 use crate::signal::{self, Set};
@@ -96,20 +96,20 @@ fn begin(arguments: Arguments) -> Result<Running, Failure> {
     let state = State::over(passed.0.remove(&table.state).ok_or(missing)?);
     let hand = passed.0.remove(&table.hand).ok_or(missing)?;
     // Only now may anything be opened: it could get the number of something that was not passed on.
-    let signals = Signals::take(Set::of(&[signal::TERM])).map_err(|errno| ("take signals", errno))?;
+    let signals = Signals::take(Set::of(&[signal::TERM, signal::HUP])).map_err(|errno| ("take signals", errno))?;
     let glass = Glass::new().map_err(|errno| ("make a pipe", errno))?;
     let sink = Sink::over(hand).map_err(|errno| ("open a pipe; it needs /proc", errno))?;
     let outlets = outlets(&state).map_err(|errno| ("look at the container's output", errno))?;
     let (mut streams, mut served) = (Vec::new(), Vec::new());
     for pumped in &table.pumped {
         let mut told = None;
-        for (side, pipe) in &pumped.streams {
+        for LogPipe { slot, side, pipe } in &pumped.pipes {
             // Its own descriptor for writing would keep the log pipe from ever ending.
             let source = passed.0.remove(pipe).ok_or(missing)?;
             let source = Source::over(source.as_fd()).map_err(|errno| ("open a log pipe; it needs /proc", errno))?;
             let outlet = if *side == Side::Err { outlets.len() - 1 } else { 0 };
-            told = told.max(state.told(streams.len()));
-            streams.push(Stream::new(served.len(), *side, outlet, source));
+            told = told.max(state.told(*slot));
+            streams.push(Stream::new(*slot, served.len(), *side, outlet, source));
         }
         let notify = pumped.notify.and_then(|number| passed.0.remove(&number));
         served.push(Served::new(pumped, notify, table.services.and_then(|number| passed.get(number)), told));
@@ -186,8 +186,8 @@ impl Running {
         for event in events.iter().take(count) {
             match event.data() {
                 SIGNALS => {
-                    while self.signals.next().is_some() {
-                        self.pump.finish();
+                    while let Some((number, _)) = self.signals.next() {
+                        if number == signal::HUP { self.pump.leave() } else { self.pump.finish() }
                     }
                 }
                 data if data >= OUTLETS => {

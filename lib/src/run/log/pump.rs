@@ -26,6 +26,7 @@ pub struct Pump {
     /// The streams that are not known to be at rest, in the order of their turns.
     queue: VecDeque<usize>,
     is_over: bool,
+    is_leaving: bool,
     /// How many streams have ended.
     ended: usize,
     /// Something was written or taken out in this round.
@@ -53,6 +54,7 @@ impl Pump {
             sink,
             queue: VecDeque::new(),
             is_over: false,
+            is_leaving: false,
             ended: 0,
             has_moved: false,
         };
@@ -69,7 +71,7 @@ impl Pump {
         let Some(stream) = streams.get_mut(index) else { return };
         let (served, outlet) = (served.get_mut(stream.service), outlets.get(stream.outlet));
         if let (Some(served), Some(outlet)) = (served, outlet) {
-            stream.resume(index, served, outlet, state, glass, sink);
+            stream.resume(served, outlet, state, glass, sink);
         }
     }
 
@@ -99,9 +101,22 @@ impl Pump {
         (0..self.streams.len()).for_each(|index| self.wake(index));
     }
 
+    /// Another zei-log is to take over, with other streams. What is of a service that is gone gets out first, as nobody
+    /// else holds its log pipes.
+    pub fn leave(&mut self) {
+        self.is_leaving = true;
+        for stream in &mut self.streams {
+            stream.is_hung_up = stream.source.is_hung_up();
+        }
+        (0..self.streams.len()).for_each(|index| self.wake(index));
+    }
+
     /// Whether there is nothing left to do, now or ever.
     pub fn is_done(&self) -> bool {
-        self.ended == self.streams.len() || (self.is_over && self.queue.is_empty())
+        let is_ending = |stream: &Stream| stream.is_hung_up && !stream.has_ended;
+        self.ended == self.streams.len()
+            || (self.is_over && self.queue.is_empty())
+            || (self.is_leaving && !self.streams.iter().any(is_ending))
     }
 
     /// Lets each stream that is not known to be at rest have its turn. `true`: something was done, so that it, or who
@@ -164,7 +179,7 @@ impl Pump {
         let (window, is_cut) = (glass.window(kept + length), length == WINDOW);
         let is_over = *is_over || found == Found::End;
         let mut turn =
-            Turn { index, stream, served, outlet, state, marks, sink, now, window, is_cut, is_over, has_moved: false };
+            Turn { stream, served, outlet, state, marks, sink, now, window, is_cut, is_over, has_moved: false };
         turn.run();
         // What has come meanwhile may not have woken anybody, as the pipe was not empty.
         let moved = turn.has_moved;

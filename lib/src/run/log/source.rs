@@ -7,6 +7,7 @@ use crate::model::pump::KEPT;
 use crate::sys::logpipe;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{pipe2, read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -140,6 +141,13 @@ impl Source {
     /// Of open(2).
     pub fn over(pipe: BorrowedFd<'_>) -> Result<Source, Errno> {
         Ok(Source { pipe: logpipe::reader(pipe)? })
+    }
+
+    /// Whether nobody can write to it any more.
+    pub fn is_hung_up(&self) -> bool {
+        let mut polled = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        let _at_once = poll(&mut polled, PollTimeout::ZERO);
+        polled.iter().any(|polled| polled.revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
     }
 }
 

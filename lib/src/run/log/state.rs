@@ -3,8 +3,8 @@
 //! Owns: its bytes. Must never: be written where lines come whole, as most do.
 //!
 //! Little-endian numbers. At its begin, for each of the container's streams, 64 bits: the log pipe that is in the
-//! middle of a line there (its number among all, plus one, times two, plus one where what stands there is known to
-//! be taken into account below), or 0. Then a slot of [`STATE_SLOT`] bytes for each log pipe:
+//! middle of a line there (its slot, times two, plus one where what stands there is known to be taken into account
+//! below, plus one), or 0. Then slots of `STATE_SLOT` bytes (see `model::pump`), one for each log pipe:
 //!
 //! ```text
 //!  0  64 bits  the run that it is in, plus one, or 0
@@ -17,7 +17,7 @@
 
 use super::begun::Begun;
 use super::outlet::Open;
-use crate::model::pump::{KEPT, STATE_HEAD, STATE_SLOT};
+use crate::model::pump::{KEPT, STATE_NUMBERS, state_size};
 use nix::errno::Errno;
 use nix::sys::uio::{pread, pwrite};
 use std::os::fd::OwnedFd;
@@ -26,7 +26,7 @@ const RUN: usize = 0;
 const TOLD: usize = 8;
 const LINE: usize = 16;
 const PENDING: usize = 24;
-const BYTES: usize = 32;
+const BYTES: usize = STATE_NUMBERS;
 
 /// The memfd.
 #[derive(Debug)]
@@ -45,8 +45,9 @@ pub struct Left {
     pub pending: usize,
 }
 
-fn slot(stream: usize) -> usize {
-    STATE_HEAD + stream * STATE_SLOT
+/// Where a log pipe's slot begins.
+const fn slot(stream: usize) -> usize {
+    state_size(stream)
 }
 
 impl State {

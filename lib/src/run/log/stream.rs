@@ -14,6 +14,8 @@ use crate::model::time::Time;
 /// The stream. What it holds is what is kept of it and what its pipe holds.
 #[derive(Debug)]
 pub struct Stream {
+    /// Its place in the state.
+    pub slot: usize,
     /// Its service's number.
     pub service: usize,
     /// For which of the container's streams.
@@ -38,14 +40,17 @@ pub struct Stream {
     pub is_fresh: bool,
     /// It is not known to be at rest.
     pub is_queued: bool,
+    /// When this zei-log was asked to leave nobody could write to it any more.
+    pub is_hung_up: bool,
     /// Nobody can write to it any more, and it is empty.
     pub has_ended: bool,
 }
 
 impl Stream {
     /// A stream that nothing is known of.
-    pub fn new(service: usize, side: Side, outlet: usize, source: Source) -> Stream {
+    pub fn new(slot: usize, service: usize, side: Side, outlet: usize, source: Source) -> Stream {
         Stream {
+            slot,
             service,
             side,
             outlet,
@@ -58,33 +63,26 @@ impl Stream {
             next: None,
             is_fresh: true,
             is_queued: false,
+            is_hung_up: false,
             has_ended: false,
         }
     }
 
     /// Goes on where an earlier zei-log, if there was one, has left off.
-    pub fn resume(
-        &mut self,
-        index: usize,
-        served: &mut Served,
-        outlet: &Outlet,
-        state: &State,
-        glass: &mut Glass,
-        sink: &mut Sink,
-    ) {
-        if let Some(run) = state.run(index) {
+    pub fn resume(&mut self, served: &mut Served, outlet: &Outlet, state: &State, glass: &mut Glass, sink: &mut Sink) {
+        if let Some(run) = state.run(self.slot) {
             self.lines.begin(run);
         }
-        let left = state.left(index);
+        let left = state.left(self.slot);
         if left.pending > 0 {
             // Killed before or after it moved them: they are in the hand, or still to be moved.
             let moved = if let Ok(Found::Bytes(length)) = glass.look(&[], sink.hand()) { length } else { 0 };
             sink.shift(&self.source, left.pending.saturating_sub(moved));
-            state.settle(index);
+            state.settle(self.slot);
         }
-        self.begun = Begun::resume(left.line, left.out, outlet.is_torn(index));
+        self.begun = Begun::resume(left.line, left.out, outlet.is_torn(self.slot));
         self.is_block = !self.begun.kept().is_empty();
-        served.text(self.side, self.begun.written(), &mut self.lines, index, state);
+        served.text(self.side, self.begun.written(), &mut self.lines, self.slot, state);
     }
 
     /// It holds nothing.

@@ -23,8 +23,6 @@ const BUFFER: usize = 1024;
 
 /// A stream that has its turn.
 pub struct Turn<'p> {
-    /// Its number among all.
-    pub index: usize,
     /// Itself.
     pub stream: &'p mut Stream,
     /// Its service.
@@ -83,7 +81,7 @@ impl Turn<'_> {
         let is_due = self.stream.due.is_some_and(|due| due <= self.now);
         match () {
             () if (is_due || self.is_over) && !self.is_cut => Patience::Over,
-            () if is_due || self.is_over || self.outlet.is_held_by(self.index) => Patience::Crowded,
+            () if is_due || self.is_over || self.outlet.is_held_by(self.stream.slot) => Patience::Crowded,
             () => Patience::Fresh,
         }
     }
@@ -121,13 +119,13 @@ impl Turn<'_> {
 
     fn inspect_text(&mut self, text: &[u8]) {
         self.stream.seen += text.len();
-        self.served.text(self.stream.side, text, &mut self.stream.lines, self.index, self.state);
+        self.served.text(self.stream.side, text, &mut self.stream.lines, self.stream.slot, self.state);
     }
 
     /// Whether the outlet can be written to.
     fn claim(&mut self) -> Option<()> {
         let hold = if self.is_over { Span(0) } else { HOLD };
-        let claim = self.outlet.claim(self.index, hold, self.now, self.state);
+        let claim = self.outlet.claim(self.stream.slot, hold, self.now, self.state);
         self.stream.next = if let Claim::Wait(until) = claim { until } else { None };
         (claim == Claim::Free).then_some(())
     }
@@ -140,9 +138,9 @@ impl Turn<'_> {
         if let Some(unseen) = text.get(self.stream.seen..).filter(|unseen| !unseen.is_empty()) {
             self.inspect_text(unseen);
         }
-        let stream = self.index;
+        let stream = self.stream.slot;
         let open = |is_sure| Some(Open { stream, is_sure });
-        let was_open = self.outlet.is_held_by(self.index);
+        let was_open = self.outlet.is_held_by(self.stream.slot);
         // Then it gets out as a whole or not at all.
         let is_whole = ends && !was_open && text.len() <= self.outlet.atomic();
         if !is_whole {
@@ -171,12 +169,12 @@ impl Turn<'_> {
 
     /// A run begins; `None`: that has to wait.
     fn begin(&mut self, length: usize, run: u64) -> Option<()> {
-        let is_open = self.outlet.is_held_by(self.index);
+        let is_open = self.outlet.is_held_by(self.stream.slot);
         if is_open {
             self.claim()?;
             self.outlet.write(b"\n", self.now)?;
         }
-        self.state.set_run(self.index, run);
+        self.state.set_run(self.stream.slot, run);
         let from_pipe = self.window.get(self.stream.begun.kept().len()..length).unwrap_or_default();
         let was_begun = !self.stream.begun.is_empty();
         self.stream.begun.end();
@@ -195,9 +193,9 @@ impl Turn<'_> {
         if !is_kept {
             return self.sink.take(&self.stream.source, from_pipe.len());
         }
-        self.state.keep(self.index, &self.stream.begun, from_pipe.len());
+        self.state.keep(self.stream.slot, &self.stream.begun, from_pipe.len());
         self.sink.shift(&self.stream.source, from_pipe.len());
-        self.state.settle(self.index);
+        self.state.settle(self.stream.slot);
         self.sink.open_hand();
     }
 

@@ -33,8 +33,6 @@ pub struct Jobs {
     tail: Option<Box<Tail>>,
     /// The other end of it is still open.
     writes: bool,
-    /// From when on the next slot is looked for.
-    after: u64,
     /// Some were killed, and may have left others.
     sweeping: bool,
     /// Why the last probe failed, in its own words.
@@ -103,8 +101,8 @@ impl Supervisor<'_> {
         let (path, arguments): (Option<CString>, Vec<&CStr>) = match (kind, self.definition.job(kind)) {
             (Kind::Plan, _) => {
                 self.waiting.begin();
-                self.jobs.after = plan_after(&self.service, &self.definition.policy, clock::wall());
-                let text: Text<24> = text::format(format_args!("{}", self.jobs.after));
+                let from = plan_after(&self.service, &self.definition.policy, clock::wall());
+                let text: Text<24> = text::format(format_args!("{from}"));
                 after = CString::new(text.as_bytes()).unwrap_or_default();
                 let expression = self.definition.schedule().unwrap_or_default();
                 let path = spawn::beside(CRON).map_err(at(SpawnStage::Execute))?;
@@ -182,7 +180,7 @@ impl Supervisor<'_> {
             && kind == Kind::Plan
             && let Ok(slot) = said.parse()
         {
-            return self.feed(Event::Slot { after: self.jobs.after, slot });
+            return self.feed(Event::Slot(slot));
         }
         // A time-out is all that kills a job while its service goes on.
         let words: Text<112> = match (killed, said.as_str()) {

@@ -76,6 +76,13 @@ impl<'a> Supervisor<'a> {
         let extra = self.extra();
         let base = self.base(Strings::collect(definition.arguments()), self.environment(&extra), &groups);
         let [_, stdout, stderr] = base.streams;
+        let outputs = self.voice.outputs().map_err(at(SpawnStage::Stdout))?;
+        let [stdout, stderr] = [(&outputs[0], stdout), (&outputs[1], stderr)]
+            .map(|(pumped, own)| pumped.as_ref().map_or(own, |pumped| Stream::Of(pumped.as_fd())));
+        if let Err(errno) = self.voice.mark(self.ledger.token(), self.service.run) {
+            let why = errno.desc();
+            self.say(format_args!("cannot mark the begin of a run in its output: {why}; it can't be seen to be ready"));
+        }
         spawn::spawn(&Spawn {
             record: Some(self.ledger.child_word(self.index)),
             session: match (terminal, tcgetpgrp(raw::standard(0))) {

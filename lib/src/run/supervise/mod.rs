@@ -138,8 +138,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
-    // Most services have none, which is not even asked then.
-    let passed = if voice::is_passed(&definition) { raw::inherited(ledger::NOTIFY) } else { None };
+    let voice = Voice::inherit(&definition);
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
@@ -170,7 +169,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
-        voice: Voice::over(passed, &definition),
+        voice,
         jobs: Jobs::default(),
         waiting: Waiting::default(),
         main: None,
@@ -412,6 +411,7 @@ impl Supervisor<'_> {
                     "" => self.say(format_args!("not ready within {limit}")),
                     words => self.say(format_args!("not ready within {limit} ({words})")),
                 }
+                self.tell_last();
             }
             Some(Fault::Watchdog) if before.watchdog_at <= service.since => {
                 self.say(format_args!("no sign of life within {}", service.watchdog));
@@ -453,6 +453,7 @@ fn is_seen(service: &Service, before: &Service) -> bool {
     let visible = |service: &Service| Service {
         beside: Beside::Nothing,
         watchdog_at: Time::NEVER,
+        probe_at: Time::NEVER,
         failures: 0,
         reload_due: false,
         post_due: false,

@@ -46,7 +46,7 @@ impl Supervisor<'_> {
                 }
                 self.waiting.slot = slot;
                 match self.waiting.alarm.as_ref().map(|alarm| alarm.set(slot)) {
-                    Some(Ok(Rung::ClockSet)) => self.feed(Event::ClockSet),
+                    Some(Ok(Rung::ClockSet)) => self.feed(Event::ClockSet(clock::wall())),
                     Some(Ok(Rung::NotYet | Rung::Fired)) => {}
                     Some(Err(_)) | None => self.waiting.alarm = None,
                 }
@@ -60,7 +60,7 @@ impl Supervisor<'_> {
     pub(super) fn take_slot(&mut self) {
         match self.waiting.alarm.as_ref().map(Alarm::look) {
             Some(Rung::NotYet) => {}
-            Some(Rung::ClockSet) => self.feed(Event::ClockSet),
+            Some(Rung::ClockSet) => self.feed(Event::ClockSet(clock::wall())),
             Some(Rung::Fired) | None => {
                 // Should it be too early all the same, it is set again.
                 self.waiting.slot = 0;

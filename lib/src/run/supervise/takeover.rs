@@ -34,7 +34,7 @@ pub fn recover(record: Record, index: usize) -> (Service, Option<Event>) {
     let (service, event) = service::take_over(record.service, left, gone, clock::now());
     // The clock may have been set while nobody watched it.
     let planned = matches!(service.phase, Phase::Planned { .. });
-    (service, event.or_else(|| planned.then_some(Event::ClockSet)))
+    (service, event.or_else(|| planned.then(|| Event::ClockSet(clock::wall()))))
 }
 
 /// Kills a process that is not this one's child. Whether it is gone by then.

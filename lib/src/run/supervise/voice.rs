@@ -1,4 +1,4 @@
-//! What the service says of itself: by sd_notify(3), or by a newline on a descriptor.
+//! What the service says of itself: by sd_notify(3), by a newline on a descriptor, or by a line of its output.
 //!
 //! Owns: from a datagram to events. Must never: believe a stranger, or believe what an earlier run has said.
 
@@ -6,10 +6,12 @@ use super::Supervisor;
 use crate::model::definition::{Definition, ReadyBy};
 use crate::model::service::{Event, Notice as Word};
 use crate::model::time::Span;
+use crate::protocol::last;
 use crate::protocol::notify::{self, Doing, Notice, Watchdog};
+use crate::run;
 use crate::sys::notify::Socket;
 use crate::sys::pipe::Readiness;
-use crate::sys::process;
+use crate::sys::{ledger, logpipe, process, raw};
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -17,6 +19,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 /// So many datagrams are read before anything else gets its turn.
 const AT_ONCE: usize = 32;
+/// So many of the last lines of a service that did not become ready are said, and so much of each, in bytes.
+const LINES: usize = 5;
+const WIDTH: usize = 400;
 
 /// Through what a service speaks.
 #[derive(Debug)]
@@ -25,8 +30,18 @@ pub enum Voice {
     None,
     /// Through the socket that NOTIFY_SOCKET names.
     Socket(Box<Ear>),
-    /// Through a pipe: its own descriptor of this number, or zei-log's.
-    Pipe(Readiness, Option<RawFd>),
+    /// Through a pipe: its own descriptor of this number.
+    Pipe(Readiness, RawFd),
+    /// Through its output: zei-log tells when a line of it matches.
+    Log(Box<Log>),
+}
+
+/// Where the output goes, and where zei-log answers.
+#[derive(Debug)]
+pub struct Log {
+    answers: Readiness,
+    /// The log pipes of standard output and error; `None`: that one is not pumped.
+    pipes: [Option<OwnedFd>; 2],
 }
 
 /// The socket, and what was last said about the service for people.
@@ -37,17 +52,24 @@ pub struct Ear {
 }
 
 /// Whether the supervisor of such a service is passed a socket or a pipe.
-pub fn is_passed(definition: &Definition<'_>) -> bool {
+fn is_passed(definition: &Definition<'_>) -> bool {
     definition.policy.watchdog.is_some() || matches!(definition.ready, ReadyBy::Systemd | ReadyBy::Fd(_) | ReadyBy::Log)
 }
 
 impl Voice {
-    /// Over what zei-init has passed.
-    pub fn over(passed: Option<OwnedFd>, definition: &Definition<'_>) -> Voice {
+    /// Takes what zei-init has passed. To be called before anything is opened.
+    pub fn inherit(definition: &Definition<'_>) -> Voice {
+        // Most services have none, which is not even asked then.
+        let passed = if is_passed(definition) { raw::inherited(ledger::NOTIFY) } else { None };
         match (passed, definition.ready) {
             (None, _) => Voice::None,
-            (Some(pipe), ReadyBy::Fd(number)) => Voice::Pipe(Readiness::over(pipe), RawFd::try_from(number).ok()),
-            (Some(pipe), ReadyBy::Log) => Voice::Pipe(Readiness::over(pipe), None),
+            (Some(pipe), ReadyBy::Fd(number)) => {
+                RawFd::try_from(number).map_or(Voice::None, |number| Voice::Pipe(Readiness::over(pipe), number))
+            }
+            (Some(pipe), ReadyBy::Log) => {
+                let pipes = [ledger::LOG_OUT, ledger::LOG_ERR].map(raw::inherited);
+                Voice::Log(Box::new(Log { answers: Readiness::over(pipe), pipes }))
+            }
             (Some(socket), ReadyBy::Systemd | ReadyBy::Running | ReadyBy::Job) => {
                 Voice::Socket(Box::new(Ear { socket: Socket::over(socket), status: Text::new() }))
             }
@@ -60,6 +82,7 @@ impl Voice {
             Voice::None => None,
             Voice::Socket(ear) => Some(ear.socket.as_fd()),
             Voice::Pipe(pipe, _) => Some(pipe.as_fd()),
+            Voice::Log(log) => Some(log.answers.as_fd()),
         }
     }
 
@@ -72,15 +95,30 @@ impl Voice {
                 ear.status = Text::new();
             }
             Voice::Pipe(pipe, _) => pipe.drain(),
+            Voice::Log(log) => log.answers.drain(),
         }
     }
 
     /// The descriptor that the service gets, and its number.
     pub fn writer(&self) -> Result<Option<(OwnedFd, RawFd)>, Errno> {
         match self {
-            Voice::Pipe(pipe, Some(number)) => pipe.writer().map(|writer| Some((writer, *number))),
-            Voice::Pipe(_, None) | Voice::Socket(_) | Voice::None => Ok(None),
+            Voice::Pipe(pipe, number) => pipe.writer().map(|writer| Some((writer, *number))),
+            Voice::Log(_) | Voice::Socket(_) | Voice::None => Ok(None),
         }
+    }
+
+    /// What the service gets as its standard output and error, where that is pumped.
+    pub fn outputs(&self) -> Result<[Option<OwnedFd>; 2], Errno> {
+        let Voice::Log(log) = self else { return Ok([None, None]) };
+        let [stdout, stderr] = &log.pipes;
+        let open = |pipe: &Option<OwnedFd>| pipe.as_ref().map(|pipe| logpipe::writer(pipe.as_fd())).transpose();
+        Ok([open(stdout)?, open(stderr)?])
+    }
+
+    /// A run is about to write: what comes now is told from what an earlier one has written.
+    pub fn mark(&self, token: u64, run: u32) -> Result<(), Errno> {
+        let Voice::Log(log) = self else { return Ok(()) };
+        log.pipes.iter().flatten().try_for_each(|pipe| logpipe::mark(pipe.as_fd(), token, u64::from(run)))
     }
 
     /// `NOTIFY_SOCKET=…`
@@ -94,12 +132,24 @@ impl Voice {
     pub fn status(&self) -> Text<{ notify::STATUS }> {
         match self {
             Voice::Socket(ear) => ear.status,
-            Voice::Pipe(..) | Voice::None => Text::new(),
+            Voice::Pipe(..) | Voice::Log(_) | Voice::None => Text::new(),
         }
     }
 }
 
 impl Supervisor<'_> {
+    /// Says what this run has written last, where that is kept.
+    #[inline(never)]
+    pub(super) fn tell_last(&self) {
+        let (Voice::Log(_), Some(services)) = (&self.voice, self.watch.directory()) else { return };
+        let mut buffer = [0; last::MAX];
+        let Some(kept) = run::last::read(services.as_fd(), self.definition.name, &mut buffer) else { return };
+        for line in last::lines(kept.of_run(), LINES) {
+            let line: Text<WIDTH> = text::for_people(line);
+            self.say(format_args!("its output: {line}"));
+        }
+    }
+
     /// Takes what was said.
     #[inline(never)]
     pub(super) fn hear(&mut self) {
@@ -107,6 +157,11 @@ impl Supervisor<'_> {
             Voice::None => {}
             Voice::Pipe(pipe, _) => {
                 if pipe.take() {
+                    self.feed(Event::Ready);
+                }
+            }
+            Voice::Log(log) => {
+                if log.answers.take_answer(u64::from(self.service.run)) {
                     self.feed(Event::Ready);
                 }
             }

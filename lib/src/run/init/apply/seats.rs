@@ -12,7 +12,7 @@ use crate::model::service;
 use crate::model::slot::{Retire, Slot};
 use crate::name::ServiceName;
 use crate::run::init::tree::{self, Running};
-use crate::run::init::{control, shared};
+use crate::run::init::{control, pump, shared};
 use crate::signal::{self, Set};
 use crate::sys::{clock, memfd, process};
 use nix::errno::Errno;
@@ -26,7 +26,7 @@ impl Running {
         let former = Definitions(&held);
         let room = self.shared.ledger.make_room(count);
         room.map_err(|errno| Refused::system("make room for the run records", errno))?;
-        let _as_it_is = tree::raise_descriptor_limit(count);
+        let _as_it_is = tree::raise_descriptor_limit(count, pump::count(Definitions(plan)));
         self.names.resize(count, ServiceName::CMD);
         self.forward.resize(count, Set::EMPTY);
         self.stop_signals.resize(count, signal::TERM);
@@ -42,6 +42,9 @@ impl Running {
             if fates.get(index) == Some(&Fate::Add) {
                 self.make_seat(index, member.name, &needs);
                 self.give_voice(index, member.name, member.voice);
+                if let Some(definition) = Definitions(plan).service(index) {
+                    self.pump.follow(index, &definition);
+                }
             } else if let Some(run_dir) = &self.run_dir
                 && needs != former.needs_file(index)
             {
@@ -49,6 +52,7 @@ impl Running {
             }
         }
         self.shared.replace(stored);
+        self.pump.refresh();
         Ok(())
     }
 
@@ -97,7 +101,11 @@ impl Running {
             self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: 0 }));
         }
         self.note(index, ledger.mark(index, Slot::of(self.name(index))));
+        if let Some(definition) = definition {
+            self.pump.follow(index, &definition);
+        }
         self.give_voice(index, self.name(index), voice);
+        self.pump.refresh();
     }
 
     /// Leaves nothing of a service that is gone.
@@ -109,6 +117,7 @@ impl Running {
         if let (Some(control), Some(voice)) = (self.controls.get_mut(index), self.voices.get_mut(index)) {
             (*control, *voice) = (None, None);
         }
+        self.pump.take(index);
         if let Some(Err(errno)) = self.run_dir.as_ref().map(|run_dir| run_dir.remove_service(self.name(index))) {
             self.say(format_args!("cannot remove the directory of {}: {}", self.name(index), errno.desc()));
         }

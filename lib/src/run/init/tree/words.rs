@@ -7,14 +7,14 @@ use crate::model::init::{Cause, Verdict};
 use crate::model::service::{Ending, Service};
 use crate::model::time::Span;
 use crate::paths;
-use crate::protocol;
+use crate::protocol::last;
+use crate::run;
 use crate::run::init::post_mortem::{self, Scene};
 use crate::run::init::{PROGRAM, waiting};
-use crate::run::last;
 use crate::signal;
 use crate::sys::{clock, raw, say};
 use nix::unistd::isatty;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// So many services are named in a line.
@@ -64,21 +64,18 @@ impl Running {
             // Whoever sits there has seen it.
             return;
         }
-        let last = verdict.culprit().map(|(index, _)| self.last_of(*index)).unwrap_or_default();
-        let scene = Scene { names: &self.names, began: self.began, now: (clock::now(), clock::wall()), last: &last };
+        let mut buffer = [0; last::MAX];
+        let services = self.run_dir.as_ref().map(|run_dir| run_dir.services.as_fd());
+        let kept = services.zip(verdict.culprit()).and_then(|(services, (culprit, _))| {
+            Some(run::last::read(services, self.name(*culprit), &mut buffer)?.recent())
+        });
+        let last = kept.unwrap_or_default();
+        let scene = Scene { names: &self.names, began: self.began, now: (clock::now(), clock::wall()), last };
         let Some(text) = post_mortem::text(PROGRAM, verdict, &scene) else { return };
         say::last_words(text.as_bytes());
         if std::process::id() == 1 {
             let _not_in_kubernetes = post_mortem::leave(Path::new(paths::TERMINATION_LOG), &text);
         }
-    }
-
-    /// What a service has written last, in the last run that wrote anything, where that is kept.
-    fn last_of(&self, index: usize) -> Vec<u8> {
-        let mut buffer = [0; protocol::last::MAX];
-        let services = self.run_dir.as_ref().map(|run_dir| run_dir.services.as_fd());
-        let last = services.and_then(|services| last::read(services, self.name(index), &mut buffer));
-        last.map(|last| last.of_run().to_vec()).unwrap_or_default()
     }
 
     /// To an outer service manager that wants to know (sd_notify(3)).

@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-PROGRAMS := zei-init zei-supervise zei-setuidgid zei-ctl zei-probe zei-cron
+PROGRAMS := zei-init zei-supervise zei-setuidgid zei-ctl zei-probe zei-cron zei-log
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LIBC ?= auto
 DIST ?= target/dist

@@ -11,7 +11,7 @@ tac "$T/built" >>"$T/images"
 id=$(docker create --label "$LABEL" "$toolkit")
 expect "what is in the toolkit image" \
     "$(docker export "$id" | tar -t | grep -E '^zei' | sort | xargs)" \
-    "zei-cron zei-ctl zei-init zei-probe zei-setuidgid zei-supervise"
+    "zei-cron zei-ctl zei-init zei-log zei-probe zei-setuidgid zei-supervise"
 
 # One program is needed to have something to run; it is no part of the toolkit.
 mkdir "$T/image"

@@ -205,10 +205,10 @@ impl Tree {
             Event::NotStarted(index) => {
                 if let Some(member) = self.members.get_mut(index) {
                     let tries = match member.supervisor {
-                        Supervisor::Replaced(_, tries) | Supervisor::Dead(_, tries) => tries,
-                        Supervisor::Alive(_) | Supervisor::Gone => 0,
+                        Supervisor::Replaced(_, tries) | Supervisor::Dead(_, tries) => tries.max(1),
+                        Supervisor::Alive(_) | Supervisor::Gone => 1,
                     };
-                    member.supervisor = Supervisor::Dead(now.plus(delay(tries.max(1))), tries.saturating_add(1));
+                    member.supervisor = Supervisor::Dead(now.plus(delay(tries)), tries);
                 }
             }
             Event::NotRestarted(index) => self.forget_restart(index),

@@ -95,6 +95,8 @@ fn a_shutdown_in_every_phase_leaves_at_once_or_once_nothing_is_left() {
             Phase::Spawning => (by(Stage::Main, budget), None),
             Phase::Starting { .. } | Phase::Running => (by(Stage::Main, budget), Some(ASK)),
             Phase::Planning => (by(Stage::Kill, NOW.plus(KILL_GRACE)), Some(Action::Kill)),
+            // What was killed has as long to be gone as ever.
+            Phase::Stopping { stage: Stage::Kill, .. } => (by(Stage::Kill, SOON), None),
             // Asked already: only the time and what follows change.
             Phase::Stopping { stage, .. } => (Phase::Stopping { stage, deadline: budget, then: Then::Leave }, None),
             Phase::Completed | Phase::Failed(_) => (phase, Some(Action::Leave)),

@@ -1,6 +1,7 @@
 //! Only what differs is changed, in order, all of it or nothing.
 
 use super::*;
+use std::io::Write as _;
 use zei::protocol::status::State;
 use zei::signal;
 use zei_tests::process::is_alive;
@@ -228,7 +229,9 @@ fn a_command_that_still_waits_waits_for_what_is_new_too() {
     write(&tree, &yaml(&[gate, new]));
     let said = tree.ask("apply");
     assert!(said.contains("~ cmd: depends_on\n") && said.contains("+ new\n"), "{said}");
-    fs::write(tree.directory().join("gate"), "x\n").unwrap();
+    // Open for both directions nobody waits for the other end.
+    let mut gate = fs::File::options().read(true).write(true).open(tree.directory().join("gate")).unwrap();
+    gate.write_all(b"x\n").unwrap();
     tree.journal.expect("cmd start");
     assert_eq!(tree.journal.all(), ["new done", "cmd start"]);
 }

@@ -1,12 +1,21 @@
 //! Whatever happens in the middle of a change, the tree is the old one or the new one, and nothing is left behind.
 
 use super::*;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
+use zei::paths;
+use zei::protocol::control::{Ack, Progress, RECORD};
 use zei::protocol::status::State;
 use zei::signal;
 use zei_tests::process::{self, is_alive};
 use zei_tests::tree::Plan;
+
+/// All answers of a service.
+fn acks(tree: &Tree, service: &str) -> Vec<Ack> {
+    let bytes = fs::read(tree.file(service, paths::ACKS)).unwrap_or_default();
+    bytes.chunks_exact(RECORD).filter_map(Ack::decode).collect()
+}
 
 /// Lets this much time pass, a moment that is nobody's in particular.
 fn spin(microseconds: u64) {
@@ -99,17 +108,20 @@ fn what_is_asked_of_a_service_while_it_is_replaced_is_done_by_its_successor() {
     tree.journal.expect("up");
     let before = tree.until_state("web", State::Running);
     write(&tree, &yaml(", environment: {A: b}"));
+    // Open for both directions nobody waits for the other end.
+    let mut gate = fs::File::options().read(true).write(true).open(tree.directory().join("gate")).unwrap();
     std::thread::scope(|scope| {
         let applied = scope.spawn(|| tree.ask("apply"));
         tree.journal.expect("asked");
-        let stopped = scope.spawn(|| tree.ask("stop web"));
-        tree.until("web", "being stopped", |status| status.state == State::Stopping);
-        // Both wait for it.
-        fs::write(tree.directory().join("gate"), "x\n").unwrap();
+        tree.echo("web", "stoptokn stop");
+        tree.until_state("web", State::Stopping);
+        assert!(acks(&tree, "web").is_empty(), "it is left to the successor");
+        // One line for the old one, and one for the new one, should it ask.
+        gate.write_all(b"x\nx\n").unwrap();
         assert_eq!(applied.join().unwrap(), "~ web: environment\n= 1 unchanged\n");
-        // The new one is stopped as the old one: at its own pace.
-        fs::write(tree.directory().join("gate"), "x\n").unwrap();
-        assert_eq!(stopped.join().unwrap(), "web: stop done\n");
+    });
+    tree.until("web", "answered", |_| {
+        acks(&tree, "web").iter().any(|ack| ack.token.as_str() == "stoptokn" && ack.progress == Progress::Done)
     });
     let after = tree.status("web").unwrap();
     assert_eq!((after.state, after.want), (State::Stopped, false));

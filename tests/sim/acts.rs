@@ -175,6 +175,7 @@ impl World<'_> {
         }
         let seen = Service { process: None, ending: Some(Ending::Exited(exit)), ..service };
         self.record(index, seen);
+        self.places[index].sheet.run.seen = Some(exit);
         if self.dies(index, Point::EndRecorded) {
             return;
         }

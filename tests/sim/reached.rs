@@ -30,7 +30,7 @@ names! {
 names! {
     /// An event, whatever it carries.
     EventName:
-    DependenciesMet, DependencyFailed, Spawned, NotSpawned, Exited, Reaped, Empty, JobBegan, JobNotBegan, JobEnded, Slot,
+    DependenciesMet, DependenciesPending, DependencyFailed, Spawned, NotSpawned, Exited, Reaped, Empty, JobBegan, JobNotBegan, JobEnded, Slot,
     SlotCame, ClockSet, Ready, Notice, Alive, Ailing, WatchdogSet, Extend, MainIs, Timer, Start, Once, Stop, Restart,
     Reload, Shutdown,
 }
@@ -87,6 +87,7 @@ impl EventName {
     pub const fn of(event: &Event) -> EventName {
         match event {
             Event::DependenciesMet => EventName::DependenciesMet,
+            Event::DependenciesPending => EventName::DependenciesPending,
             Event::DependencyFailed(_) => EventName::DependencyFailed,
             Event::Spawned(_) => EventName::Spawned,
             Event::NotSpawned(_) => EventName::NotSpawned,

@@ -297,13 +297,13 @@ impl World<'_> {
             if self.own(index).is_none() {
                 return;
             }
-            let event = match self.look_once(index) {
-                Some(event) => event,
-                None => return,
+            let Some(event) = self.look_once(index) else { return };
+            let is_known = match (event, service.phase) {
+                (Event::DependencyFailed(other), Phase::Failed(Reason::Dependency(known))) => other == known,
+                (Event::DependenciesPending, phase) => phase == Phase::Waiting,
+                _ => false,
             };
-            if let (Event::DependencyFailed(other), Phase::Failed(Reason::Dependency(known))) = (event, service.phase)
-                && other == known
-            {
+            if is_known {
                 return;
             }
             self.feed(index, event);
@@ -337,11 +337,12 @@ impl World<'_> {
                 && !own.started.contains(&(needs[*number].on, places[needs[*number].on].seq))
         });
         let event = match failed {
-            Some(number) => Some(Event::DependencyFailed(needs[number].on as u16)),
-            None => missing.is_empty().then_some(Event::DependenciesMet),
+            Some(number) => Event::DependencyFailed(needs[number].on as u16),
+            None if missing.is_empty() => Event::DependenciesMet,
+            None => Event::DependenciesPending,
         };
         self.own(index)?.missing = missing;
-        event
+        Some(event)
     }
 
     /// This dependency was told to start: that it is failed, by its record as it is now, says nothing any more.

@@ -1,7 +1,7 @@
 //! What a supervisor says of its service, held against the book, after each step.
 
 use super::follow::is_rest;
-use super::{Held, Hook, Next, Sheet, Sick, Verdict, place, rule};
+use super::{After, Held, Hook, Next, Sheet, Sick, Verdict, place, rule};
 use crate::processes::Process;
 use crate::reached::{Fact, Reached};
 use crate::world::World;
@@ -59,6 +59,12 @@ impl World<'_> {
                 let condition = needs.iter().find(|needs| needs.on == usize::from(*on)).map(|needs| needs.condition);
                 let failed = condition.is_some_and(|condition| self.can_never_hold(usize::from(*on), condition));
                 rule!(failed, "dependency", "{on} has not failed for good");
+                Ok(())
+            }
+            Event::DependenciesPending if self.places[index].sheet.next == Next::Now => {
+                let needs = &self.plan.services[index].needs;
+                let lacks = needs.iter().any(|needs| !self.places[needs.on].sheet.holds(needs.condition));
+                rule!(lacks, "dependency", "nothing is pending");
                 Ok(())
             }
             Event::SlotCame(wall) | Event::ClockSet(wall) => self.judge_slot(index, *wall),
@@ -139,7 +145,8 @@ impl Sheet {
         let ready = up && self.run.ready.is_some() && !self.run.leaving;
         let completed = self.next == Next::Completed;
         let waits = matches!(self.next, Next::Now | Next::Restart(_)) && self.dependency_failed.is_none();
-        let starts = self.open().is_some_and(|run| run.ready.is_none() && run.stop.is_none() && run.ended.is_none());
+        let wanted = !matches!(self.run.after, After::Down | After::Leave);
+        let starts = self.open().is_some_and(|run| run.ready.is_none() && run.stop.is_none() && wanted);
         self.came_up |= !waits && !starts;
         let holds =
             [up || completed || (rests && self.runs > 0), ready && is_healthy, completed || (rests && self.succeeded)];

@@ -12,6 +12,11 @@ impl Sheet {
     pub fn write(&mut self, event: &Event, now: Time, policy: &Policy, left: bool) {
         match *event {
             Event::DependenciesMet => self.met(policy),
+            Event::DependenciesPending => {
+                if self.next == Next::Now {
+                    self.dependency_failed = None;
+                }
+            }
             Event::DependencyFailed(on) => {
                 if self.next == Next::Now {
                     self.dependency_failed = Some(usize::from(on));
@@ -39,7 +44,7 @@ impl Sheet {
                     && (!self.run.alien || self.run.interrupted)
                 {
                     self.run.main = None;
-                    self.run.ended = Some((now, Exit::Signal(signal::KILL)));
+                    self.run.ended = Some((now, self.run.seen.unwrap_or(Exit::Signal(signal::KILL))));
                 }
                 self.stray_gone(now, left);
             }
@@ -107,7 +112,7 @@ impl Sheet {
     fn ended(&mut self, exit: Exit, oom: bool, now: Time, policy: &Policy, left: bool) {
         let run = &mut self.run;
         if self.next == Next::Stray {
-            run.main = None;
+            (run.main, run.ended) = (None, Some((now, exit)));
             return self.stray_gone(now, left);
         }
         if self.next != Next::Run {

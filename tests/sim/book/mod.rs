@@ -113,6 +113,8 @@ pub struct Run {
     pub watch_by: Time,
     pub stop: Option<Stop>,
     pub ended: Option<(Time, Exit)>,
+    /// The end that was put on record before it was made known.
+    pub seen: Option<Exit>,
     /// It counts as failed whatever its code.
     pub fault: bool,
     /// It has said that another process is its main one, which may be another's child.
@@ -227,6 +229,7 @@ impl Run {
             watch_by: Time::NEVER,
             stop: None,
             ended: None,
+            seen: None,
             fault: false,
             alien: false,
             kill_by: Time::NEVER,

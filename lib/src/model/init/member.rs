@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::follow::Order;
-use crate::model::service::{Phase, Service};
+use crate::model::service::{Phase, Service, Then};
 use crate::model::time::{Span, Time};
 
 /// A supervisor that dies again sooner than this is replaced less eagerly.
@@ -120,8 +120,9 @@ impl Member {
             | Phase::Spawning
             | Phase::Starting { .. }
             | Phase::RestartPending { .. } => true,
+            // What comes after that tells.
+            Phase::Stopping { then, .. } => !matches!(then, Then::Down | Then::Leave),
             Phase::Running
-            | Phase::Stopping { .. }
             | Phase::Scheduled { .. }
             | Phase::Planning
             | Phase::Planned { .. }

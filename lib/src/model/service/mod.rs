@@ -290,6 +290,8 @@ pub enum Event {
     DependenciesMet,
     /// This one can't hold any more.
     DependencyFailed(u16),
+    /// Each may still come to hold, and not all do.
+    DependenciesPending,
     /// The ordered process is the program now.
     Spawned(Process),
     /// It never became one.

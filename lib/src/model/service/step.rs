@@ -18,6 +18,7 @@ pub fn step(mut service: Service, event: Event, now: Time, policy: &Policy) -> (
     let own = &mut service;
     let action = match event {
         Event::DependenciesMet => dependencies_met(own, now, policy),
+        Event::DependenciesPending => dependencies_pending(own, now),
         Event::DependencyFailed(index) => dependency_failed(own, index, now),
         Event::Spawned(process) => spawned(own, process, now, policy),
         Event::NotSpawned(failure) => not_spawned(own, failure, now, policy),
@@ -108,6 +109,13 @@ fn dependency_failed(service: &mut Service, index: u16, now: Time) -> Option<Act
         | Phase::Stopped
         | Phase::Completed
         | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Stray) => {}
+    }
+    None
+}
+
+fn dependencies_pending(service: &mut Service, now: Time) -> Option<Action> {
+    if let Phase::Failed(Reason::Dependency(_)) = service.phase {
+        service.enter(Phase::Waiting, now);
     }
     None
 }

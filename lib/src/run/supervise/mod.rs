@@ -326,10 +326,11 @@ impl Supervisor<'_> {
 
     fn look_at_dependencies(&mut self) {
         while self.service.awaits_dependencies() {
-            match self.watch.look(&self.definition, &self.ledger) {
-                Some(event) if !self.is_known(event) => self.feed(event),
-                Some(_) | None => return,
+            let event = self.watch.look(&self.definition, &self.ledger);
+            if self.is_known(event) {
+                return;
             }
+            self.feed(event);
         }
         self.watch.forget();
     }
@@ -337,6 +338,7 @@ impl Supervisor<'_> {
     fn is_known(&self, event: Event) -> bool {
         match (event, self.service.phase) {
             (Event::DependencyFailed(index), Phase::Failed(service::Reason::Dependency(known))) => index == known,
+            (Event::DependenciesPending, phase) => phase == Phase::Waiting,
             _ => false,
         }
     }

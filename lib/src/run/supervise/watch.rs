@@ -70,9 +70,8 @@ impl Watch {
         Watch { services, missing: Vec::new(), told: Vec::new() }
     }
 
-    /// Looks at the dependencies; an event if all hold or one can't any more. While some are missing only those
-    /// are looked at, and all of them once none is.
-    pub fn look(&mut self, definition: &Definition<'_>, ledger: &Ledger) -> Option<Event> {
+    /// Looks at the dependencies. While some are missing only those are looked at, and all of them once none is.
+    pub fn look(&mut self, definition: &Definition<'_>, ledger: &Ledger) -> Event {
         if !self.missing.is_empty() {
             self.look_again(ledger);
         }
@@ -83,8 +82,9 @@ impl Watch {
         let told = &self.told;
         let is_old = |missing: &Missing| told.contains(&(missing.needs.index, missing.since));
         match self.missing.iter().find(|missing| missing.standing == Standing::Never && !is_old(missing)) {
-            Some(missing) => Some(Event::DependencyFailed(missing.needs.index)),
-            None => self.missing.is_empty().then_some(Event::DependenciesMet),
+            Some(missing) => Event::DependencyFailed(missing.needs.index),
+            None if self.missing.is_empty() => Event::DependenciesMet,
+            None => Event::DependenciesPending,
         }
     }
 

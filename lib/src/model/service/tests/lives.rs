@@ -270,7 +270,7 @@ proptest! {
 
     #[test]
     fn any_event_in_any_state_is_taken_and_changes_no_count_backwards(
-        service in any_service(), policy in policies(), times: (u64, u64), kind in 0..28u8, number: u16,
+        service in any_service(), policy in policies(), times: (u64, u64), kind in 0..29u8, number: u16,
     ) {
         let failure = Failure { stage: SpawnStage::Execute, errno: i32::from(number) };
         let event = match kind {
@@ -301,6 +301,7 @@ proptest! {
             24 => Event::Ailing,
             25 => Event::WatchdogSet(Span(times.0)),
             26 => Event::Extend(Span(times.0)),
+            27 => Event::DependenciesPending,
             _ => Event::Shutdown(Shutdown { deadline: Time(times.0), signal: None }),
         };
         let (next, action) = step(service, event, Time(times.1), &policy);

@@ -207,6 +207,10 @@ fn dependencies_start_or_fail_only_what_waits_for_them() {
         let (met, action) = step(at(phase), Event::DependenciesMet, SOON, &Policy::default());
         let (failed, nothing) = step(at(phase), Event::DependencyFailed(9), SOON, &Policy::default());
         assert_eq!(nothing, None);
+        let (pending, nothing) = step(at(phase), Event::DependenciesPending, SOON, &Policy::default());
+        let revived = matches!(phase, Phase::Failed(Reason::Dependency(_)));
+        assert_eq!((pending.phase, nothing), (if revived { Phase::Waiting } else { phase }, None));
+        assert_eq!(pending.since, if revived { SOON } else { at(phase).since });
         if waits {
             assert_eq!((met.phase, met.run, met.began, action), (Phase::Spawning, 4, SOON, Some(Action::Spawn)));
             assert_eq!(failed.phase, Phase::Failed(Reason::Dependency(9)));

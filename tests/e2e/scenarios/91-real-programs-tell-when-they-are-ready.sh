@@ -41,19 +41,15 @@ TEXT
 cat >"$T/image/server.py" <<'TEXT'
 """Serves a greeting; says by a newline on descriptor 7 that it does."""
 import os
-import socketserver
+import socket
 
-
-class Greeter(socketserver.BaseRequestHandler):
-    def handle(self):
-        self.request.sendall(b"hello from python\n")
-
-
-socketserver.TCPServer.allow_reuse_address = True
-with socketserver.TCPServer(("127.0.0.1", 9000), Greeter) as server:
+with socket.create_server(("127.0.0.1", 9000)) as server:
     os.write(7, b"\n")
     os.close(7)
-    server.serve_forever()
+    while True:
+        client, _ = server.accept()
+        with client:
+            client.sendall(b"hello from python\n")
 TEXT
 # stamp NAME WHAT: a line with the time in nanoseconds.
 cat >"$T/image/stamp" <<TEXT

@@ -180,8 +180,8 @@ impl World<'_> {
         let mut expected: Vec<usize> = (0..self.places.len()).filter(left).collect();
         let mut named = who.to_vec();
         named.sort_unstable();
-        // One that never ran is nobody to wait for.
-        expected.retain(|index| named.contains(index) || self.places[*index].generation > 0);
+        // One that has put nothing on record did nothing, and is nobody to wait for.
+        expected.retain(|index| named.contains(index) || self.places[*index].record.is_some());
         if named != expected {
             self.wrong("reminder", format!("it names {named:?}, and {expected:?} are left"));
         }

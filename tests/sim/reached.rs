@@ -182,32 +182,38 @@ impl Reached {
         add(&mut self.facts, &more.facts);
     }
 
+    /// All that is counted: its name, how often, and why that can't be.
+    fn all(&self) -> impl Iterator<Item = (String, u64, Option<&'static str>)> {
+        let pairs = PhaseName::ALL.iter().zip(&self.pairs).flat_map(|(phase, row)| {
+            EventName::ALL
+                .iter()
+                .zip(row)
+                .map(move |(event, count)| (format!("({phase:?}, {event:?})"), *count, impossible::why(*phase, *event)))
+        });
+        let tree_pairs = StageName::ALL.iter().zip(&self.tree_pairs).flat_map(|(stage, row)| {
+            TreeEventName::ALL.iter().zip(row).map(move |(event, count)| {
+                (format!("(tree {stage:?}, {event:?})"), *count, impossible::why_not_in_tree(*stage, *event))
+            })
+        });
+        let points = Point::ALL.iter().zip(&self.points);
+        let points = points.map(|(point, count)| (format!("killed {}", point.text()), *count, None));
+        let facts = Fact::ALL.iter().zip(&self.facts).map(|(fact, count)| (format!("{fact:?}"), *count, None));
+        pairs.chain(tree_pairs).chain(points).chain(facts)
+    }
+
     /// What was never reached though it can be, and what was though it can't.
     pub fn gaps(&self) -> (Vec<String>, Vec<String>) {
-        let (mut missing, mut absurd) = (Vec::new(), Vec::new());
-        for (phase, row) in PhaseName::ALL.iter().zip(&self.pairs) {
-            for (event, count) in EventName::ALL.iter().zip(row) {
-                match (count, impossible::why(*phase, *event)) {
-                    (0, None) => missing.push(format!("({phase:?}, {event:?})")),
-                    (0, Some(_)) | (_, None) => {}
-                    (_, Some(why)) => absurd.push(format!("({phase:?}, {event:?}): {count}, though {why}")),
-                }
-            }
-        }
-        for (stage, row) in StageName::ALL.iter().zip(&self.tree_pairs) {
-            for (event, count) in TreeEventName::ALL.iter().zip(row) {
-                match (count, impossible::why_not_in_tree(*stage, *event)) {
-                    (0, None) => missing.push(format!("(tree {stage:?}, {event:?})")),
-                    (0, Some(_)) | (_, None) => {}
-                    (_, Some(why)) => absurd.push(format!("(tree {stage:?}, {event:?}): {count}, though {why}")),
-                }
-            }
-        }
-        let points = Point::ALL.iter().zip(&self.points).filter(|(_, count)| **count == 0);
-        missing.extend(points.map(|(point, _)| format!("killed {}", point.text())));
-        let facts = Fact::ALL.iter().zip(&self.facts).filter(|(_, count)| **count == 0);
-        missing.extend(facts.map(|(fact, _)| format!("{fact:?}")));
-        (missing, absurd)
+        let missing = self.all().filter(|(_, count, why)| *count == 0 && why.is_none());
+        let absurd = self.all().filter(|(_, count, _)| *count > 0);
+        (
+            missing.map(|(name, ..)| name).collect(),
+            absurd.filter_map(|(name, count, why)| Some(format!("{name}: {count}, though {}", why?))).collect(),
+        )
+    }
+
+    /// Whether what has this name was reached.
+    pub fn has(&self, what: &str) -> bool {
+        self.all().any(|(name, count, _)| name == what && count > 0)
     }
 
     /// The tables, as they are printed.

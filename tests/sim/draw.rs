@@ -72,6 +72,7 @@ pub fn draw(seed: u64) -> Plan {
         exit,
         budget: Span(random.pick(&[300, 3000, 3000, 30_000])),
         losses,
+        crowded: theme.scarce && random.one_in(4),
         calm,
         enough: random.pick(&[60, 90, 150]),
         interventions: interventions(random, count, theme),
@@ -228,8 +229,8 @@ fn some_time(random: &mut Random) -> u64 {
 
 fn spawning(random: &mut Random, theme: Theme) -> Spawning {
     match random.below(12) {
-        0 | 1 if theme.scarce => Spawning::Scarce,
-        2 if !theme.plain => Spawning::Broken,
+        0..4 if theme.scarce => Spawning::Scarce,
+        4 if !theme.plain => Spawning::Broken,
         _ => Spawning::Works,
     }
 }
@@ -238,19 +239,27 @@ fn script(random: &mut Random, policy: &Policy, theme: Theme) -> Script {
     let ends = if policy.oneshot { !random.one_in(6) } else { random.one_in(2) };
     let exit = random.pick(&ENDS);
     let forks = if theme.forks { random.pick(&[0, 0, 1, 2, 3]) } else { 0 };
-    let says = match policy.ready {
+    let mut says = match policy.ready {
         Some(Ready::Told) => says(random),
         _ if theme.notify && random.one_in(2) => says(random),
         _ => Vec::new(),
     };
+    let forks: Vec<Fork> = (0..forks).map(|_| fork(random, theme)).collect();
+    let stuck = theme.stuck && random.one_in(5);
+    if stuck || forks.iter().any(|fork| fork.stuck) {
+        // What survives its kill may still have something to say.
+        for _ in 0..random.below(4) {
+            says.push((8_000 + random.below(12_000), something(random)));
+        }
+    }
     Script {
         spawning: spawning(random, theme),
         ends: ends.then(|| (some_time(random), exit)),
         oom: exit == Exit::Signal(signal::KILL) && random.one_in(2),
         patience: patience(random),
         answer: random.pick(&[Exit::Code(0), Exit::Code(143), Exit::Signal(signal::TERM)]),
-        forks: (0..forks).map(|_| fork(random, theme)).collect(),
-        stuck: theme.stuck && random.one_in(5),
+        forks,
+        stuck,
         says,
     }
 }
@@ -261,19 +270,22 @@ fn says(random: &mut Random) -> Vec<(u64, Said)> {
         says.push((some_time(random), Said::Ready));
     }
     for _ in 0..random.below(5) {
-        let said = match random.below(12) {
-            0 => Said::Ready,
-            1 => Said::Stopping,
-            2 => Said::Reloading,
-            3..=5 => Said::Alive,
-            6 => Said::Ailing,
-            7 => Said::Watchdog(random.pick(&[0, 20, 300])),
-            8 | 9 => Said::Extend(random.pick(&[5, 300, 20_000])),
-            _ => Said::MainIsChild,
-        };
-        says.push((some_time(random), said));
+        says.push((some_time(random), something(random)));
     }
     says
+}
+
+fn something(random: &mut Random) -> Said {
+    match random.below(12) {
+        0 => Said::Ready,
+        1 => Said::Stopping,
+        2 => Said::Reloading,
+        3..=5 => Said::Alive,
+        6 => Said::Ailing,
+        7 => Said::Watchdog(random.pick(&[0, 20, 300])),
+        8 | 9 => Said::Extend(random.pick(&[5, 300, 20_000])),
+        _ => Said::MainIsChild,
+    }
 }
 
 fn fork(random: &mut Random, theme: Theme) -> Fork {
@@ -338,7 +350,10 @@ fn interventions(random: &mut Random, count: usize, theme: Theme) -> Vec<(u64, I
     }
     if theme.kills {
         for _ in 0..1 + random.below(4) {
-            let kill = Intervention::Kill(anybody(random), random.pick(Point::ALL), random.pick(&[0, 0, 0, 1, 3]));
+            let kill = match random.below(10) {
+                0 => Intervention::KillAll,
+                _ => Intervention::Kill(anybody(random), random.pick(Point::ALL), random.pick(&[0, 0, 0, 1, 3])),
+            };
             list.push((when(random), kill));
         }
     }

@@ -3,11 +3,57 @@
 use crate::reached::{EventName, PhaseName, StageName, TreeEventName};
 
 /// Why this event can't come in this phase; `None`: it can.
-pub fn why(_phase: PhaseName, _event: EventName) -> Option<&'static str> {
-    None
+pub fn why(phase: PhaseName, event: EventName) -> Option<&'static str> {
+    use EventName as E;
+    use PhaseName as P;
+    let is_at_rest = matches!(
+        phase,
+        P::Waiting
+            | P::RestartPending
+            | P::Scheduled
+            | P::Planning
+            | P::Planned
+            | P::Stopped
+            | P::Completed
+            | P::FailedEnded
+            | P::FailedGaveUp
+            | P::FailedDependency
+    );
+    let spawns = matches!(event, E::Spawned | E::NotSpawned);
+    match (phase, event) {
+        (P::Spawning, _) => (!spawns).then_some("a process is made in one go"),
+        (_, E::Spawned | E::NotSpawned) => Some("no process was ordered"),
+        (P::Waiting, E::DependenciesPending) => Some("that is no news"),
+        (P::Waiting | P::FailedDependency, E::DependenciesMet | E::DependenciesPending | E::DependencyFailed) => None,
+        (_, E::DependenciesMet | E::DependenciesPending | E::DependencyFailed) => Some("nobody looks"),
+        (P::Starting | P::Running | P::Drain | P::Main | P::Kill | P::FailedStray, E::Exited) => None,
+        (_, E::Exited) => Some("there is no main process"),
+        (P::Planning, E::JobBegan | E::JobNotBegan | E::JobEnded | E::Slot) | (P::Kill, E::Slot) => None,
+        (P::Preparing | P::Starting | P::Running | P::Post, E::JobBegan | E::JobNotBegan) => None,
+        (_, E::JobBegan | E::JobNotBegan) => Some("no job was ordered"),
+        (_, E::Slot) => Some("nobody plans"),
+        (P::Planned, E::SlotCame) => None,
+        (_, E::SlotCame) => Some("the alarm is not set"),
+        (P::FailedStray, E::JobEnded) => Some("its jobs were killed, and ended, before it was given up"),
+        (_, E::JobEnded) if is_at_rest => Some("nobody waits for that job any more"),
+        (_, E::Reaped) if is_at_rest => Some("nothing can be left but what has planned, and that is alone"),
+        (_, E::MainIs) if is_at_rest || matches!(phase, P::Preparing | P::Post) => Some("nothing of it lives"),
+        (P::Scheduled, E::ClockSet) => Some("an interval takes no notice of it"),
+        (P::Waiting | P::Planned | P::Stopped | P::Completed, E::Timer)
+        | (P::FailedEnded | P::FailedGaveUp | P::FailedDependency | P::FailedStray, E::Timer) => {
+            Some("it has no deadline")
+        }
+        _ => None,
+    }
 }
 
 /// Why this event can't come in this stage of the tree; `None`: it can.
-pub fn why_not_in_tree(_stage: StageName, _event: TreeEventName) -> Option<&'static str> {
-    None
+pub fn why_not_in_tree(stage: StageName, event: TreeEventName) -> Option<&'static str> {
+    use StageName as S;
+    use TreeEventName as E;
+    match (stage, event) {
+        (S::Emptying, E::NotStarted) => Some("no supervisor is started any more"),
+        (S::Stopping | S::Emptying, E::NotRestarted) => Some("no restart is ordered any more"),
+        _ => None,
+    }
 }

@@ -155,6 +155,10 @@ impl World<'_> {
         match effect {
             Effect::Start(index) => return self.start(index),
             // By its control FIFO, so that the line outlives a supervisor.
+            Effect::Restart { index, .. } if self.plan.losses && self.places[index].random.one_in(8) => {
+                self.reached.fact(Fact::NotRestarted);
+                return Some(TreeEvent::NotRestarted(index));
+            }
             Effect::Restart { index, run } => self.push(1, Happening::RestartRun(index, run)),
             Effect::Reload => {}
             Effect::Order(shutdown) => self.order = Some(shutdown),
@@ -181,7 +185,8 @@ impl World<'_> {
             self.wrong("two supervisors", format!("{index} has one already"));
             return None;
         }
-        if self.may_be_refused(index) && self.places[index].random.one_in(10) {
+        let refused = if self.plan.crowded { 2 } else { 10 };
+        if self.may_be_refused(index) && self.places[index].random.one_in(refused) {
             self.reached.fact(Fact::SupervisorRefused);
             return Some(TreeEvent::NotStarted(index));
         }
@@ -196,7 +201,7 @@ impl World<'_> {
 
     /// There is not always room for its supervisor.
     pub fn may_be_refused(&self, index: usize) -> bool {
-        self.plan.services[index].runs.iter().any(|run| run.spawning == Spawning::Scarce)
+        self.plan.crowded || self.plan.services[index].runs.iter().any(|run| run.spawning == Spawning::Scarce)
     }
 
     /// A supervisor's end.

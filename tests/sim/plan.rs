@@ -17,6 +17,8 @@ pub struct Plan {
     pub budget: Span,
     /// Rings get lost now and then, and the pipe of the reports is short.
     pub losses: bool,
+    /// Often there is no room for a supervisor.
+    pub crowded: bool,
     /// Everything that is under way takes a millisecond.
     pub calm: bool,
     /// After so many events the tree is asked to end.
@@ -124,6 +126,8 @@ pub enum Intervention {
     Shutdown,
     /// The supervisor is killed when it passes that point for the n-th time from then on.
     Kill(usize, Point, u8),
+    /// All supervisors are killed at once.
+    KillAll,
     /// The main process gets this signal from a stranger.
     Hit(usize, u8),
     /// `zei-ctl signal`.
@@ -155,7 +159,11 @@ impl Intervention {
             | Intervention::Hit(index, _)
             | Intervention::Pass(index, _)
             | Intervention::Poke(index) => Some(index),
-            Intervention::Signal(_) | Intervention::Shutdown | Intervention::Step(_) | Intervention::Suspend(_) => None,
+            Intervention::KillAll
+            | Intervention::Signal(_)
+            | Intervention::Shutdown
+            | Intervention::Step(_)
+            | Intervention::Suspend(_) => None,
         }
     }
 }
@@ -188,8 +196,8 @@ impl Plan {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "budget {}, command {:?}, exit {:?}, losses {}, calm {}, enough {}",
-            self.budget, self.command, self.exit, self.losses, self.calm, self.enough
+            "budget {}, command {:?}, exit {:?}, losses {}, crowded {}, calm {}, enough {}",
+            self.budget, self.command, self.exit, self.losses, self.crowded, self.calm, self.enough
         );
         for (index, service) in self.services.iter().enumerate() {
             let _ = writeln!(text, "service {index}: autostart {}, needs {:?}", service.autostart, service.needs);

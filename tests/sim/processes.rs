@@ -163,7 +163,12 @@ impl World<'_> {
         };
         process.dying = true;
         let (stuck, hops, parent) = (process.stuck, process.hops, process.parent);
-        let latency = if stuck { STUCK } else { self.latency(index, 4) };
+        let latency = match (stuck, self.latency(index, 20)) {
+            (true, chance) => STUCK + chance % 4 * 1000,
+            // What is large takes longer.
+            (false, 0..4) => 300,
+            (false, _) => self.latency(index, 4),
+        };
         // Of what the one dies that takes its end, its supervisor learns of the other.
         let seen = parent <= INIT || self.process(index, parent).is_some_and(|parent| !parent.stuck);
         if hops > 0 && !stuck && seen {
@@ -218,7 +223,7 @@ impl World<'_> {
             _ => {
                 // Its parent takes its end at once; the supervisor may hold it as the main process all the same.
                 self.remove(index, pid);
-                let latency = self.latency(index, 3);
+                let latency = self.latency(index, 30);
                 self.push(latency, Happening::Held(index, generation, pid));
             }
         }

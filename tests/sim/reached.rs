@@ -52,7 +52,7 @@ names! {
     Fact:
     Fork, Hop, LeftBehind, TakenOver, RingLost, ReportLost, AllRead, Scarce, Broken, SupervisorRefused, Answered,
     DoneAgain, Passed, Enough, AtRest, StrayGone, AlienEnded, ClockSetWhilePlanning, Asked, Killed, Drained, Extended,
-    Followed, ReadyTooLate, Hungry, Unhealthy, HungJob, Restarted, GaveUp, Reset, SlotRun, SlotMissed, CaughtUp, PostStop,
+    Followed, NotRestarted, ReadyTooLate, Hungry, Unhealthy, HungJob, Restarted, GaveUp, Reset, SlotRun, SlotMissed, CaughtUp, PostStop,
     CodeTold, EndByItself, EndByRequest, EndByOne, Reminder, Overdue,
 }
 

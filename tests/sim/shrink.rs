@@ -51,6 +51,7 @@ fn candidates(plan: &Plan) -> Vec<Change> {
     }
     list.push(Box::new(|plan| !std::mem::replace(&mut plan.calm, true)));
     list.push(Box::new(|plan| std::mem::replace(&mut plan.losses, false)));
+    list.push(Box::new(|plan| std::mem::replace(&mut plan.crowded, false)));
     list.push(Box::new(|plan| std::mem::take(&mut plan.exit) != ExitRule::default()));
     list.push(Box::new(|plan| plan.command.take().is_some()));
     list.push(Box::new(|plan| std::mem::replace(&mut plan.budget, Span::seconds(30)) != Span::seconds(30)));

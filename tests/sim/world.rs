@@ -347,6 +347,14 @@ impl<'a> World<'a> {
                     self.bury(index, false);
                 }
             }
+            Intervention::KillAll => {
+                for index in 0..self.places.len() {
+                    if self.has_begun(index) {
+                        self.reached.point(Point::Idle);
+                        self.bury(index, false);
+                    }
+                }
+            }
             Intervention::Kill(index, point, times) => self.places[index].doom = Some((point, times)),
             Intervention::Hit(index, number) => self.hit(index, number),
             Intervention::Pass(index, number) => self.pass(index, number),
@@ -363,7 +371,9 @@ impl<'a> World<'a> {
                 for index in 0..self.places.len() {
                     // Only who waits by that clock is woken.
                     if self.is_armed(index) {
-                        let latency = self.latency(index, 3);
+                        // Late now and then: by then it waits for something else.
+                        let late = self.latency(index, 2) == 0;
+                        let latency = self.latency(index, if late { 15_000 } else { 3 });
                         self.push(latency, Happening::ClockSet(index, self.places[index].generation));
                     }
                 }

@@ -183,6 +183,9 @@ impl Sheet {
             // What plans is killed as soon as nobody wants the plan.
             let plans = self.job.is_some_and(|job| job.kind == Kind::Plan);
             rule!((plans || self.leaves_plan) && self.next != Next::Slots, "kill", "there is nothing to kill");
+            if let Some(job) = &mut self.job {
+                job.killed = true;
+            }
             return Ok(());
         }
         let now = scene.now;

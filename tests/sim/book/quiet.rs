@@ -4,7 +4,7 @@ use super::{Hook, KILL_GRACE, Next, Sheet, Verdict, rule};
 use crate::processes::{Process, SUPERVISOR};
 use crate::world::World;
 use zei::model::service::Goal;
-use zei::model::service::{Outcome, Phase};
+use zei::model::service::Outcome;
 use zei::model::spec::{Condition, Policy};
 use zei::model::time::Time;
 
@@ -116,7 +116,6 @@ impl World<'_> {
             let text = format!("{index}: {wait:?} is answered with {outcome:?}, and none came after it");
             self.wrong("command", text);
         }
-        let _phase: Option<Phase> = None;
     }
 }
 

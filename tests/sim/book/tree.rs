@@ -11,8 +11,8 @@ use zei::signal;
 /// So long after the budget's end supervisors may still be killing; then what is killed has so long to be gone.
 const MARGIN: Span = Span::seconds(2);
 const LAST: Span = Span::seconds(5);
-/// What is under way.
-const SLACK: Span = Span(30);
+/// What is under way: what is killed takes its time, and may have made another, which may have made another.
+const SLACK: Span = Span(1000);
 /// From so long after its begin on a shutdown says whom it waits for, and then so often.
 const PATIENCE: Span = Span::seconds(5);
 const REMINDER: Span = Span::seconds(1);

@@ -49,13 +49,20 @@ impl Sheet {
             _ => None,
         };
         let open = self.ends.last_mut().filter(|end| end.until == Time::NEVER);
+        let mut from = now;
         match open {
             Some(end) if Some(end.kind) == kind => return,
-            Some(end) => end.until = now,
+            Some(end) => {
+                end.until = now;
+                if end.kind == Kind::Failed(None) {
+                    // What could not be killed is gone: the failure is the same.
+                    from = end.from;
+                }
+            }
             None => {}
         }
         if let Some(kind) = kind {
-            self.ends.push(End { from: now, until: Time::NEVER, kind });
+            self.ends.push(End { from, until: Time::NEVER, kind });
         }
     }
 

@@ -148,7 +148,8 @@ impl World<'_> {
             None => (Service::new(wanted, now, &policy), None),
             Some((record, _)) => {
                 self.reached.fact(Fact::TakenOver);
-                service::take_over(record, own.left, gone, now)
+                let stuck = || place.processes.first().map(|process| service::Process { pid: process.pid, start: 0 });
+                service::take_over(record, if gone { own.left } else { stuck() }, gone, now)
             }
         };
         (own.service, own.begun, own.waits_for_strays) = (service, true, !gone);

@@ -109,6 +109,12 @@ pub fn hold(pid: u32) -> Option<Held> {
     (is_descendant(pid) && !held.has_ended()).then_some(held)
 }
 
+/// Holds a process that is not this one's child. `ESRCH` where it is gone.
+pub fn hold_other(pid: u32) -> Result<Held, Errno> {
+    let descriptor = raw::pidfd_open(pid)?;
+    Ok(Held { process: Process { pid, start: start_time(pid).ok_or(Errno::ESRCH)? }, descriptor })
+}
+
 impl Held {
     /// Whether it has ended, be it reaped or not. Its parent alone learns how.
     pub fn has_ended(&self) -> bool {

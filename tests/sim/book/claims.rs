@@ -42,6 +42,7 @@ impl World<'_> {
         let first = place.generation == 1;
         place.sheet.seen_since = self.now;
         let verdict = if first { Ok(()) } else { place.sheet.take_over(service.phase, self.now, policy, gone) };
+        place.sheet.note_code();
         place.sheet.hold(self.now);
         place.sheet.note_end(self.now, policy);
         if let Err((what, text)) = verdict {

@@ -5,6 +5,7 @@ use zei::exit::Exit;
 use zei::model::service::{Phase, Reason};
 use zei::model::spec::{Policy, Restart, Timer};
 use zei::model::time::{Span, Time};
+use zei::signal;
 
 /// Whether nothing of a service runs in this phase, as its supervisor claims.
 pub const fn is_rest(phase: Phase) -> bool {
@@ -122,6 +123,9 @@ impl Sheet {
         }
         if !gone {
             rule!(claim == Phase::Failed(Reason::Stray), "left behind", "it goes on as {claim:?} beside what is left");
+            if self.run.main.take().is_some() && self.next == Next::Run {
+                self.run.ended = Some((now, self.run.seen.unwrap_or(Exit::Signal(signal::KILL))));
+            }
             self.rest(Next::Stray, self.since);
             return Ok(());
         }

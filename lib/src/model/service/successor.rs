@@ -51,8 +51,8 @@ pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service
 }
 
 /// The state to go on with, and what happens first, once `left`, of [`left_behind`], and all else of the service was
-/// killed. `gone`: nothing of it is left by now; where something is, [`Event::Empty`] is due once it is gone after all.
-/// What the predecessor was told to do is not undone.
+/// killed. `gone`: nothing of it is left by now; where something is, that is `left`, if it is known, and [`Event::Empty`]
+/// is due once it is gone after all. What the predecessor was told to do is not undone.
 pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time) -> (Service, Option<Event>) {
     let end_was_seen = service.process.is_none();
     let service = Service {
@@ -65,7 +65,9 @@ pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time)
     };
     if !gone {
         // Nothing may start beside it.
-        return (Service { phase: Phase::Failed(Reason::Stray), process: left, since: now, ..service }, None);
+        let killed = Some(Ending::Exited(Exit::Signal(signal::KILL)));
+        let ending = if end_was_seen { service.ending } else { killed };
+        return (Service { phase: Phase::Failed(Reason::Stray), process: left, ending, since: now, ..service }, None);
     }
     let killed = Event::Exited { exit: Exit::Signal(signal::KILL), alone: true, oom: false };
     // How it ended is known where that was recorded, and the record names no main process any more.

@@ -60,7 +60,7 @@ struct Supervisor<'a> {
     voice: Voice,
     jobs: Jobs,
     waiting: Waiting,
-    /// The main process, where it is another's child.
+    /// The main process, where it is another's child, or what a predecessor has left and could not kill.
     main: Option<Held>,
     lines: Lines,
     commands: Commands,
@@ -144,15 +144,15 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
-    let (service, inherited, seq) = match ledger.read(index) {
+    let (service, inherited, seq, stray) = match ledger.read(index) {
         Some(record) => {
             // What its predecessor recorded and did not come to tell.
             let told = commands::status(&record.service, &definition, record.seq);
             journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
-            let (service, event) = takeover::recover(record, index);
-            (service, event, record.seq)
+            let (service, event, stray) = takeover::recover(record, index);
+            (service, event, record.seq, stray)
         }
-        None => (Service::new(want, clock::now(), &definition.policy), None, 0),
+        None => (Service::new(want, clock::now(), &definition.policy), None, 0, None),
     };
     Ok(Supervisor {
         index,
@@ -172,7 +172,7 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         voice,
         jobs: Jobs::default(),
         waiting: Waiting::default(),
-        main: None,
+        main: stray,
         standing: Standing::NONE,
         init: nix::unistd::getppid(),
         alone: false,

@@ -2,9 +2,9 @@
 //!
 //! Owns: the order "seen, recorded, reaped". Must never: send a signal to a pid that may be another's.
 
-use super::Supervisor;
+use super::{Supervisor, takeover};
 use crate::exit::Exit;
-use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service};
+use crate::model::service::{Beside, Ending, Event, Kind, Phase, Reason, Service};
 use crate::signal;
 use crate::sys::process::{self, Children};
 use crate::sys::{clock, oom, raw};
@@ -75,9 +75,23 @@ impl Supervisor<'_> {
         if process::parent(main.pid) == Some(std::process::id()) {
             return self.reap();
         }
+        if self.service.phase == Phase::Failed(Reason::Stray) {
+            return self.take_end_of_stray();
+        }
         self.hear();
         if self.service.process == Some(main) {
             self.end_main(Exit::Code(0));
+        }
+    }
+
+    /// What a predecessor had left, and could not be killed, is gone.
+    fn take_end_of_stray(&mut self) {
+        match takeover::look_for_more(self.index) {
+            Ok(()) => {
+                self.main = None;
+                self.feed(Event::Empty);
+            }
+            Err(another) => self.main = another,
         }
     }
 

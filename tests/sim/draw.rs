@@ -35,7 +35,7 @@ impl Theme {
             plain,
             kills: on(3),
             scarce: on(5),
-            stuck: on(10),
+            stuck: on(6),
             notify: on(3),
             health: on(3),
             hooks: on(3),
@@ -358,7 +358,7 @@ fn interventions(random: &mut Random, count: usize, theme: Theme) -> Vec<(u64, I
         }
     }
     if theme.clock {
-        for _ in 0..random.below(4) {
+        for _ in 0..random.below(10) {
             let what = match random.below(3) {
                 0 => Intervention::Suspend(random.pick(&[100, 70_000, 400_000, 9_000_000])),
                 _ => Intervention::Step(random.pick(&[

@@ -35,6 +35,8 @@ pub fn why(phase: PhaseName, event: EventName) -> Option<&'static str> {
         (P::Planned, E::SlotCame) => None,
         (_, E::SlotCame) => Some("the alarm is not set"),
         (P::FailedStray, E::JobEnded) => Some("its jobs were killed, and ended, before it was given up"),
+        (P::Preparing, E::Empty) => Some("its hook runs"),
+        (P::FailedDependency, E::Empty) => Some("all ends are taken before anybody looks at dependencies"),
         (_, E::JobEnded) if is_at_rest => Some("nobody waits for that job any more"),
         (_, E::Reaped) if is_at_rest => Some("nothing can be left but what has planned, and that is alone"),
         (_, E::MainIs) if is_at_rest || matches!(phase, P::Preparing | P::Post) => Some("nothing of it lives"),

@@ -1,9 +1,12 @@
 //! The life of one service: tables of single steps here, random lives in `lives`.
 
 mod commands;
+mod ends;
+mod hooks;
 mod jobs;
 mod lives;
 mod restarts;
+mod successors;
 mod talk;
 
 use super::*;

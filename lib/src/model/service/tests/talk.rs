@@ -59,9 +59,6 @@ fn a_reload_waits_for_the_job_that_runs_and_the_next_probe_for_the_reload() {
     assert_eq!(told(due(STARTING, Kind::Ready), well), (expected, RELOAD));
     let expected = Service { probe_at: Time(1_030_000), health: Health::Healthy, ..running };
     assert_eq!(told(due(Phase::Running, Kind::Health), well), (expected, RELOAD));
-    // No room for a check is room for no less.
-    let (next, action) = told(due(Phase::Running, Kind::Health), Event::JobNotBegan(SCARCE));
-    assert_eq!((next.beside, next.reload_due, action), (Beside::Due(Time(1_030_000)), true, None));
     // One that came while another ran.
     for (phase, probe_at) in [(STARTING, SOON), (Phase::Running, SOON), (Phase::Running, Time::NEVER)] {
         let twice = Service { probe_at, ..due(phase, Kind::Reload) };

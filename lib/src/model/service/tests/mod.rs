@@ -1,11 +1,16 @@
 //! The life of one service: tables of single steps here, random lives in `lives`.
 
 mod commands;
+mod ends;
+mod hooks;
+mod jobs;
 mod lives;
 mod restarts;
+mod successors;
+mod talk;
 
 use super::*;
-use crate::model::spec::{Policy, Restart, StopScope};
+use crate::model::spec::{HealthPolicy, HookPolicy, OnUnhealthy, Policy, Ready, Restart, StopScope};
 use crate::signal;
 
 const NOW: Time = Time(1_000_000);
@@ -74,6 +79,38 @@ fn every_phase() -> Vec<Phase> {
 
 fn exit(exit: Exit, alone: bool) -> Event {
     Event::Exited { exit, alone, oom: false }
+}
+
+/// No room for a process.
+const SCARCE: Failure = Failure { stage: SpawnStage::Process, errno: 11 };
+/// No such program.
+const BROKEN: Failure = Failure { stage: SpawnStage::Execute, errno: 2 };
+
+const HEALTH: HealthPolicy = HealthPolicy {
+    interval: Span::seconds(30),
+    timeout: Span::seconds(3),
+    retries: 3,
+    start_period: Span::seconds(60),
+    start_interval: Span::seconds(5),
+    on_unhealthy: OnUnhealthy::None,
+};
+
+/// With a job of every kind.
+fn full() -> Policy {
+    let hook = |seconds| Some(HookPolicy { timeout: Some(Span::seconds(seconds)) });
+    Policy {
+        ready: Some(Ready::Asked { interval: Span::seconds(2), timeout: Span::seconds(1) }),
+        health: Some(HEALTH),
+        reload: hook(4),
+        pre_start: hook(6),
+        post_stop: hook(7),
+        ..Policy::default()
+    }
+}
+
+/// The job as it was ordered.
+const fn ordered(kind: Kind, deadline: Time) -> Beside {
+    Beside::Job { kind, process: None, deadline, killed: false }
 }
 
 #[test]

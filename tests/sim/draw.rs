@@ -372,7 +372,9 @@ fn interventions(random: &mut Random, count: usize, theme: Theme) -> Vec<(u64, I
                     -86_400_000,
                 ])),
             };
-            list.push((when(random), what));
+            let at = when(random);
+            // Of two, one may come to be known only long after the other.
+            (0..random.pick(&[1, 1, 3])).for_each(|_| list.push((at, what)));
         }
     }
     for _ in 0..random.pick(&[0, 0, 1, 1, 1, 3]) {

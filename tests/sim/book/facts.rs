@@ -344,7 +344,7 @@ impl Sheet {
         let well = exit.is_success();
         match job.kind {
             Kind::PreStart if self.run.stop.is_some() => {}
-            Kind::PreStart if well => self.run.pre = Hook::Well,
+            Kind::PreStart if well && !job.killed => self.run.pre = Hook::Well,
             Kind::PreStart => {
                 (self.run.pre, self.run.fault, self.run.hook_code) = (Hook::Badly, true, Some(exit.code()));
                 self.run.kill_by = now.plus(policy.grace());

@@ -129,7 +129,7 @@ pub(super) fn ended(service: &mut Service, exit: Exit, now: Time, policy: &Polic
     let Beside::Job { kind, killed, .. } = service.beside else { return None };
     service.beside = Beside::Nothing;
     match (kind, service.phase) {
-        (Kind::PreStart, Phase::Preparing) if exit.is_success() => step::spawn(service, now),
+        (Kind::PreStart, Phase::Preparing) if exit.is_success() && !killed => step::spawn(service, now),
         (Kind::PreStart, Phase::Preparing) => {
             service.ending = Some(Ending::Exited(exit));
             service.fault = Some(Fault::PreStart);

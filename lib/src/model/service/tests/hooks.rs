@@ -68,8 +68,8 @@ fn what_its_hook_has_prepared_is_started_and_what_the_hook_has_left_otherwise_is
     let service = Service { since: Time(1), ..at(Phase::Preparing) };
     let spawning = Service { phase: Phase::Spawning, since: NOW, beside: Beside::Nothing, ..service };
     assert_eq!(step(service, WELL, NOW, &full()), (spawning, Some(Action::Spawn)));
-    for ended in [Exit::Code(1), Exit::Code(255), Exit::Signal(signal::KILL)] {
-        for killed in [false, true] {
+    for ended in [Exit::Code(0), Exit::Code(1), Exit::Code(255), Exit::Signal(signal::KILL)] {
+        for killed in [false, true].into_iter().filter(|killed| *killed || !ended.is_success()) {
             let beside = Beside::Job { kind: Kind::PreStart, process: Some(HOOK), deadline: NOW, killed };
             let expected = Service {
                 phase: rest(1_010_000, Then::Decide),

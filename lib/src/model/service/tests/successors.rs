@@ -37,7 +37,9 @@ fn nothing_that_died_with_a_supervisor_is_taken_over() {
         };
         assert_eq!(take_over(left(phase), Some(MAIN), true, SOON), expected, "{phase:?}");
         // Nothing may start beside what is not gone.
-        let stray = Service { phase: Phase::Failed(Reason::Stray), process: Some(MAIN), since: SOON, ..same };
+        let ending =
+            if left(phase).process.is_some() { Some(Ending::Exited(Exit::Signal(signal::KILL))) } else { same.ending };
+        let stray = Service { phase: Phase::Failed(Reason::Stray), process: Some(MAIN), ending, since: SOON, ..same };
         assert_eq!(take_over(left(phase), Some(MAIN), false, SOON), (stray, None), "{phase:?}");
     }
 }

@@ -40,6 +40,7 @@ pub fn why(phase: PhaseName, event: EventName) -> Option<&'static str> {
         (_, E::JobEnded) if is_at_rest => Some("nobody waits for that job any more"),
         (_, E::Reaped) if is_at_rest => Some("nothing can be left but what has planned, and that is alone"),
         (_, E::MainIs) if is_at_rest || matches!(phase, P::Preparing | P::Post) => Some("nothing of it lives"),
+        (P::FailedGaveUp | P::FailedStray, E::ClockSet) => Some("the alarm was taken down long before"),
         (P::Scheduled, E::ClockSet) => Some("an interval takes no notice of it"),
         (P::Waiting | P::Planned | P::Stopped | P::Completed, E::Timer)
         | (P::FailedEnded | P::FailedGaveUp | P::FailedDependency | P::FailedStray, E::Timer) => {

@@ -13,7 +13,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use zei::exit::Exit;
 use zei::model::init::{Event as TreeEvent, Tree};
-use zei::model::service::{Event, Goal, Service, Shutdown};
+use zei::model::service::{Event, Goal, Phase, Reason, Service, Shutdown};
 use zei::model::time::{Span, Time};
 use zei::signal;
 
@@ -307,6 +307,11 @@ impl<'a> World<'a> {
             Happening::Held(index, generation, pid) if self.is_same(index, generation) => self.take_alien(index, pid),
             Happening::Alarm(index, generation, stamp) if self.is_same(index, generation) => self.ring(index, stamp),
             Happening::ClockSet(index, generation) if self.is_same(index, generation) => {
+                // What takes more than a moment has taken the alarm down.
+                let phase = self.service(index).map(|service| service.phase);
+                if let Some(Phase::Failed(Reason::GaveUp | Reason::Stray)) = phase {
+                    return;
+                }
                 self.feed(index, Event::ClockSet(self.wall()));
                 self.look(index);
                 self.judge_quiet(index);
@@ -373,7 +378,7 @@ impl<'a> World<'a> {
                     if self.is_armed(index) {
                         // Late now and then: by then it waits for something else.
                         let late = self.latency(index, 2) == 0;
-                        let latency = self.latency(index, if late { 15_000 } else { 3 });
+                        let latency = self.latency(index, if late { 4000 } else { 3 });
                         self.push(latency, Happening::ClockSet(index, self.places[index].generation));
                     }
                 }

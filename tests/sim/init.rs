@@ -174,7 +174,7 @@ impl World<'_> {
                     self.forward(index, number);
                 }
             }
-            Effect::Ready | Effect::Waiting(..) | Effect::Overdue(_) => {}
+            Effect::Ready | Effect::Waiting(..) | Effect::Overdue(_) | Effect::Hurried(_) => {}
             Effect::Retire(..) | Effect::Renew(..) | Effect::Remove(_) | Effect::Applied => {}
         }
         None

@@ -66,6 +66,15 @@ fn a_restart_by_hand_goes_on_to_those_that_asked_for_it_and_they_wait_for_what_t
 }
 
 #[test]
+fn a_restart_of_what_is_stopped_goes_on_to_those_that_run_as_well() {
+    let tree = family();
+    tree.ask("stop db");
+    tree.ask("restart db");
+    until_run(&tree, "edge", 2);
+    assert_eq!(runs(&tree), [2, 1, 2, 2]);
+}
+
+#[test]
 fn a_restart_by_policy_and_a_start_go_on_to_nobody() {
     let tree = family();
     process::kill(tree.pid("db"), signal::KILL);

@@ -38,6 +38,14 @@ fn policy(scope: &Scope, oneshot: bool) -> (Restart, Option<u32>) {
         _ => (Restart::Never, None),
     });
     match scope.section.entry(Id::Restart) {
+        Some(entry) if scope.is_cmd && restart != Restart::Never => {
+            if !entry.is_default {
+                let text = "the end of the command (cmd) ends the container, so it is not started again; take this \
+                            away, or make it a service";
+                scope.fault(entry, Fault::new(text));
+            }
+            (Restart::Never, None)
+        }
         Some(entry) if oneshot && restart == Restart::Always => {
             // `defaults` means it for those that can.
             if !entry.is_default {

@@ -144,7 +144,11 @@ pub fn signals(node: &Node) -> Result<signal::Set, Faults> {
     let mut faults = Faults::new();
     for item in items(node) {
         match signal(item) {
-            Ok(signal) => set = set.with(signal),
+            Ok(number @ (signal::KILL | signal::STOP)) => {
+                let text = format!("{} can't be caught, so zei-init never gets it to forward", signal::Name(number));
+                faults.push(Fault::new(text).at(item.at));
+            }
+            Ok(number) => set = set.with(number),
             Err(fault) => faults.push(fault.at(item.at)),
         }
     }

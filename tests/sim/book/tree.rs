@@ -113,6 +113,7 @@ impl World<'_> {
             }
             Effect::Restart { .. }
             | Effect::Reload
+            | Effect::Hurried(_)
             | Effect::KillAll
             | Effect::End(_)
             | Effect::Forward(_)

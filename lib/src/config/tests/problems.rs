@@ -26,6 +26,7 @@ const SERVICE: &[(&str, &str)] = &[
     ("groups: [www, nobody]", r#"groups: no group "nobody" here"#),
     ("user: www:www\n    group: db", "5|group: the group stands behind the colon in user already; keep one of them"),
     ("user:", "user: must be a text, not nothing"),
+    ("forward_signals: [HUP, KILL]", "forward_signals: KILL can't be caught, so zei-init never gets it to forward"),
     // Restart.
     (
         "restart: allways",
@@ -207,6 +208,11 @@ const FILE: &[(&str, &str)] = &[
     (
         "cmd:\n  oneshot: true\nservices: {a: {command: x}}",
         "z.yaml:2: cmd: oneshot: can't stand here; it is a key of a service",
+    ),
+    (
+        "cmd: {restart: always}\nservices: {a: {command: x}}",
+        "z.yaml:1: cmd: restart: the end of the command (cmd) ends the container, so it is not started again; take this \
+         away, or make it a service",
     ),
     (
         "cmd: {override: both}\nservices: {a: {command: x}}",

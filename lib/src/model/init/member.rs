@@ -134,11 +134,10 @@ impl Member {
     }
 }
 
-/// At once, after a second, then every ten.
+/// At once, then after a second each time.
 pub const fn delay(tries: u32) -> Span {
     match tries {
         0 => Span(0),
-        1 => Span::seconds(1),
-        _ => Span::seconds(10),
+        _ => Span::seconds(1),
     }
 }

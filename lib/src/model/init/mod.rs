@@ -121,6 +121,8 @@ pub enum Effect {
     Waiting(Vec<usize>, Span),
     /// Say that these were killed because the time was up.
     Overdue(Vec<usize>),
+    /// Say that these were killed because somebody asked once more.
+    Hurried(Vec<usize>),
     /// Order the supervisor of this service to stop it and leave, whatever follows.
     Retire(usize, Retirement),
     /// Its supervisor has left: record that it begins anew, wanted or not.
@@ -162,6 +164,11 @@ impl Tree {
     /// Whether the shutdown has begun.
     pub const fn is_stopping(&self) -> bool {
         matches!(self.stage, Stage::Stopping { .. } | Stage::Emptying { .. } | Stage::Ended)
+    }
+
+    /// Whether a supervisor that dies is replaced.
+    pub const fn is_replacing(&self) -> bool {
+        !matches!(self.stage, Stage::Emptying { .. } | Stage::Ended)
     }
 
     /// Whether all that starts with the container was up once.

@@ -109,6 +109,7 @@ impl Tree {
     pub(super) fn asked_again(&mut self, number: u8, now: Time, effects: &mut Vec<Effect>) {
         let Stage::Stopping { since, deadline, asked, .. } = self.stage else { return };
         if asked >= 2 || (asked >= 1 && number == signal::INT) {
+            effects.push(Effect::Hurried(self.waiting()));
             return self.empty_out(now, effects);
         }
         effects.push(Effect::Waiting(self.waiting(), now.since(since)));

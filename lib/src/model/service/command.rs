@@ -91,16 +91,19 @@ pub(super) fn restart(service: &mut Service, now: Time, policy: &Policy) -> Opti
             service.by_hand = service.by_hand.saturating_add(1);
             begin_stop(service, Then::Start, now, policy)
         }
-        // No process that could be replaced: a restart is a start, and joins one under way.
-        Phase::Waiting
-        | Phase::Stopping { .. }
-        | Phase::RestartPending { .. }
+        // No process that could be replaced: a restart is a start, and one for those that follow restarts.
+        Phase::RestartPending { .. }
         | Phase::Scheduled { .. }
         | Phase::Planning
         | Phase::Planned { .. }
         | Phase::Stopped
         | Phase::Completed
-        | Phase::Failed(_) => start(service, false, now),
+        | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)) => {
+            service.by_hand = service.by_hand.saturating_add(1);
+            start(service, false, now)
+        }
+        // It joins what is under way.
+        Phase::Waiting | Phase::Stopping { .. } | Phase::Failed(Reason::Stray) => start(service, false, now),
     }
 }
 

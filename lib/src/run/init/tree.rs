@@ -227,7 +227,7 @@ impl Running {
                     }
                     self.look(index, events);
                     let clean = exit == exit::Exit::Code(0);
-                    if !clean {
+                    if !clean && self.tree.is_replacing() {
                         self.say(format_args!("zei-supervise {} ended by {exit}; replacing it", self.name(index)));
                     }
                     events.push_back(Event::SupervisorEnded { index, clean });
@@ -369,7 +369,8 @@ impl Running {
             }
             Effect::Ready => self.notify_ready(),
             Effect::Waiting(indices, span) => self.tell_waiting(&indices, span),
-            Effect::Overdue(indices) => self.tell_overdue(&indices),
+            Effect::Overdue(indices) => self.tell_killed("the time is up", &indices),
+            Effect::Hurried(indices) => self.tell_killed("asked once more", &indices),
             Effect::Retire(index, then) => self.retire(index, then),
             Effect::Renew(index, want) => self.renew(index, want),
             Effect::Remove(index) => self.remove(index),

@@ -16,7 +16,7 @@ fn a_second_term_says_who_is_waited_for_and_a_third_kills() {
     let order = Shutdown { deadline: NOW.plus(BUDGET), signal: Some(signal::TERM) };
     assert_eq!(tree.step(TERM, NOW), [Effect::Order(order), Effect::Dismiss(1)]);
     assert_eq!(tree.step(TERM, at(2)), [Effect::Waiting(vec![1, 0], Span::seconds(2))]);
-    assert_eq!(tree.step(TERM, at(3)), [Effect::KillAll]);
+    assert_eq!(tree.step(TERM, at(3)), [Effect::Hurried(vec![1, 0]), Effect::KillAll]);
     assert_eq!(tree.step(TERM, at(3)), []);
     assert_eq!(end(&mut tree), 0);
 }
@@ -25,7 +25,7 @@ fn a_second_term_says_who_is_waited_for_and_a_third_kills() {
 fn a_keyboards_interrupt_during_a_shutdown_by_a_signal_kills() {
     let mut tree = tree_of(&[&[]]);
     tree.step(Event::Signal(signal::INT), NOW);
-    assert_eq!(tree.step(Event::Signal(signal::INT), NOW), [Effect::KillAll]);
+    assert_eq!(tree.step(Event::Signal(signal::INT), NOW), [Effect::Hurried(vec![0]), Effect::KillAll]);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_shutdown_by_command_counts_no_term() {
     for _ in 0..2 {
         assert_eq!(tree.step(TERM, NOW), [Effect::Waiting(vec![0], Span(0))]);
     }
-    assert_eq!(tree.step(TERM, NOW), [Effect::KillAll]);
+    assert_eq!(tree.step(TERM, NOW), [Effect::Hurried(vec![0]), Effect::KillAll]);
 }
 
 #[test]

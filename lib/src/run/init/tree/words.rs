@@ -37,9 +37,9 @@ impl Running {
         }
     }
 
-    /// The time is up, and these are left.
-    pub(super) fn tell_overdue(&self, indices: &[usize]) {
-        self.say(format_args!("the time is up; killing {}", list(indices, |index| self.name(index).to_string())));
+    /// These are left, and are not waited for any more.
+    pub(super) fn tell_killed(&self, why: &str, indices: &[usize]) {
+        self.say(format_args!("{why}; killing {}", list(indices, |index| self.name(index).to_string())));
     }
 
     /// How far the stop of a service has come.

@@ -60,6 +60,14 @@ mod tests {
     }
 
     #[test]
+    fn chance_is_that_of_splitmix64() {
+        // Its first numbers, from these seeds.
+        assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(mix(1), 0x910a_2dec_8902_5cc1);
+        assert_eq!(mix(1_234_567), 6_457_827_717_110_365_317);
+    }
+
+    #[test]
     fn an_endless_streak_is_worked_out_at_once() {
         assert_eq!(delay(&policy(0, 2000, 7000, 0), u32::MAX, 0), Span(0));
         assert_eq!(delay(&policy(1, 1000, 7000, 0), u32::MAX, 0), Span(1));

@@ -270,6 +270,11 @@ mod tests {
     }
 
     #[test]
+    fn a_state_has_its_head_and_then_room_for_each_log_pipe() {
+        assert_eq!((STATE_SLOT, state_size(0), state_size(1), state_size(3)), (4128, 16, 4144, 12_400));
+    }
+
+    #[test]
     fn what_is_no_table_is_none() {
         for bytes in [
             &b""[..],

@@ -183,6 +183,10 @@ fn only_what_runs_is_restarted_along_and_only_with_what_comes_up_again() {
     let with = |states: [Service; 3]| compare(&first, &second, |index| Some(states[index])).fates;
     let (up, down) = (is(Phase::Running, true), is(Phase::Stopped, false));
     assert_eq!(with([up, up, up]), [RENEW, RENEW, RENEW]);
+    let all = compare(&first, &second, |_| Some(up));
+    let lines: Vec<String> = all.lines.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["~ db: umask", "~ web: restarted with db", "~ api: restarted with web", "= 0 unchanged"]);
+    assert!(!all.is_empty() && compare(&second, &second, |_| Some(up)).is_empty());
     assert_eq!(with([up, down, up]), [RENEW, Fate::Keep, Fate::Keep]);
     assert_eq!(with([up, is(Phase::Completed, true), up]), [RENEW, Fate::Keep, Fate::Keep]);
     assert_eq!(with([down, up, up]), [Fate::Renew { want: false }, Fate::Keep, Fate::Keep]);
@@ -205,6 +209,8 @@ fn the_command_is_never_replaced_once_it_has_begun() {
     let (running, waiting) = (is(Phase::Running, true), is(Phase::Waiting, true));
     assert_eq!(compare(&first, &same, |_| Some(running)).fates, [Fate::Keep, Fate::Keep, Fate::Add]);
     assert_eq!(lines(&same, running), ["+ new", "= 2 unchanged"]);
+    let followed = plan_of(&config(vec![alone("db"), cmd(vec![needs(0, true)], None)]), &first);
+    assert_eq!(lines(&followed, running), ["= 2 unchanged"]);
     assert_eq!(lines(&other, running)[0], "~ cmd: umask (when the container is started again)");
     assert_eq!(compare(&first, &other, |_| Some(running)).fates[1], Fate::Keep);
     assert_eq!(compare(&first, &same, |_| Some(waiting)).fates[1], RENEW);

@@ -43,6 +43,19 @@ fn dependents_leave_first_and_begin_when_nothing_below_them_is_on_its_way_out() 
 }
 
 #[test]
+fn in_a_shutdown_what_is_still_on_its_way_out_waits_for_those_alone_that_are_so_too() {
+    let graph: [&[usize]; 3] = [&[], &[0], &[0]];
+    let mut tree = tree_of(&graph);
+    up(&mut tree, 3);
+    // Nothing holds up the first: the second keeps running, and the third leaves before it.
+    let effects = apply(&mut tree, &graph, &[RENEW, Fate::Keep, RENEW]);
+    assert_eq!(effects, [Effect::Retire(2, RENEWED)]);
+    let order = Shutdown { deadline: NOW.plus(BUDGET), signal: None };
+    assert_eq!(tree.step(Event::Shutdown, NOW), [Effect::Order(order), Effect::Dismiss(1), Effect::Dismiss(2)]);
+    assert_eq!(leaves(&mut tree, 2), [Effect::Dismiss(0)]);
+}
+
+#[test]
 fn what_stays_is_left_alone_whatever_it_depends_on() {
     let graph: [&[usize]; 2] = [&[], &[0]];
     let mut tree = tree_of(&graph);

@@ -8,7 +8,7 @@ mod restarts;
 mod supervisors;
 
 use super::*;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::model::service::{Ending, Phase, Process, Reason};
 use crate::model::spec::{Policy, When};
 use crate::protocol::status::Health;
@@ -146,6 +146,33 @@ fn ready_is_said_once_when_all_that_starts_has_come_up() {
     assert_eq!(change(&mut tree, &[(1, failed(1, 1))]), [Effect::Ready]);
     assert!(!tree.is_booting());
     assert_eq!(change(&mut tree, &[(0, waiting), (0, running()), (1, running())]), []);
+}
+
+#[test]
+fn what_is_being_stopped_has_come_up_only_if_nothing_follows() {
+    use crate::model::service::{Stage, Then};
+    for (then, is_up) in
+        [(Then::Decide, false), (Then::Start, false), (Then::Again, false), (Then::Down, true), (Then::Leave, true)]
+    {
+        let mut tree = tree_of(&[&[]]);
+        assert!(tree.is_wanted(0) && !tree.is_wanted(1));
+        let phase = Phase::Stopping { stage: Stage::Rest, deadline: NOW, then };
+        let effects = change(&mut tree, &[(0, service(phase, None, 1))]);
+        assert_eq!(effects == [Effect::Ready], is_up, "{then:?}");
+    }
+    let tree = booted(vec![Node { wanted: false, ..node(&[]) }], None);
+    assert!(!tree.is_wanted(0));
+}
+
+#[test]
+fn who_needs_the_health_of_what_has_completed_has_ended_and_who_needs_its_success_has_not() {
+    for (healthy, code) in [(vec![0], Some(exit::NO_CODE)), (vec![], None)] {
+        let dependent = Node { healthy, ..node(&[0]) };
+        let rule = ExitRule { when: When::Service(1), ..ExitRule::default() };
+        let mut tree = ruled(vec![node(&[]), dependent, node(&[])], None, rule);
+        change(&mut tree, &[(0, completed()), (1, failed_by(0)), (2, running())]);
+        assert_eq!(tree.is_stopping().then(|| finish(&mut tree, 3)), code);
+    }
 }
 
 #[test]

@@ -168,6 +168,18 @@ fn a_later_variable_replaces_an_earlier_one_and_clear_environment_starts_from_no
 }
 
 #[test]
+fn the_sections_lie_behind_their_index_without_a_gap_and_none_is_another_ones() {
+    let bytes = encode(&[spec("a"), spec("b")], &strings(&["X=1"]), None);
+    let plan = Definitions(&bytes);
+    // The shared one, two services, their two nodes, the whole.
+    let sections: Vec<&[u8]> = (0..6).map(|index| plan.section(index).unwrap().0).collect();
+    assert!(plan.section(6).is_none() && sections.iter().all(|section| section.last() == Some(&0)));
+    assert_eq!(sections.concat(), bytes[4 * 7..]);
+    assert_eq!((plan.count(), plan.service_section(2).is_none()), (2, true));
+    assert_eq!([0, 1].map(|index| plan.name(index).unwrap().to_string()), ["a", "b"]);
+}
+
+#[test]
 fn damaged_bytes_are_no_definition() {
     let bytes = encode(&[spec("web")], &strings(&["A=0"]), None);
     for length in 0..bytes.len() {

@@ -55,7 +55,6 @@ pub fn why_not_in_tree(stage: StageName, event: TreeEventName) -> Option<&'stati
     use StageName as S;
     use TreeEventName as E;
     match (stage, event) {
-        (S::Emptying, E::NotStarted) => Some("no supervisor is started any more"),
         (S::Stopping | S::Emptying, E::NotRestarted) => Some("no restart is ordered any more"),
         _ => None,
     }

@@ -75,6 +75,9 @@ fn a_wall_clock_that_is_stepped_by_a_day_either_way_moves_no_deadline() {
          stubborn: {shell: \"trap '' TERM; echo up >$J; while :; do sleep 1; done\", stop_grace_period: 1500ms}\n";
     let Some(plan) = wrap(Plan::new(yaml).pid_1()) else { return };
     let mut tree = plan.start();
+    // Its state is of a time before all steps.
+    let stubborn = tree.until_state("stubborn", State::Running);
+    tree.journal.listen("the trap", |lines| lines.iter().any(|line| line == "up").then_some(()));
     for seconds in [DAY, -DAY, 0] {
         for name in ["job", "crash"] {
             let states = [State::Scheduled, State::RestartPending];
@@ -89,8 +92,6 @@ fn a_wall_clock_that_is_stepped_by_a_day_either_way_moves_no_deadline() {
     }
     // The wall clock is what it was stepped to, so the wrapper works at all.
     step(&tree, DAY);
-    let stubborn = tree.until_state("stubborn", State::Running);
-    tree.journal.listen("the trap", |lines| lines.iter().any(|line| line == "up").then_some(()));
     assert_eq!(tree.ctl("stop stubborn --no-wait").code, 0);
     let stopping = tree.until_state("stubborn", State::Stopping);
     let wall = |status: &zei::protocol::status::Status| status.since_wall - status.since;

@@ -103,14 +103,12 @@ pub struct Held {
 
 /// Holds a descendant of this process, which lives. `None` where there is none of this pid, or it is no descendant.
 pub fn hold(pid: u32) -> Option<Held> {
-    // Held first: what is read then is of the same process, unless that has ended.
-    let descriptor = raw::pidfd_open(pid).ok()?;
-    let held = Held { process: Process { pid, start: start_time(pid)? }, descriptor };
-    (is_descendant(pid) && !held.has_ended()).then_some(held)
+    hold_other(pid).ok().filter(|held| is_descendant(pid) && !held.has_ended())
 }
 
 /// Holds a process that is not this one's child. `ESRCH` where it is gone.
 pub fn hold_other(pid: u32) -> Result<Held, Errno> {
+    // Held first: what is read then is of the same process, unless that has ended.
     let descriptor = raw::pidfd_open(pid)?;
     Ok(Held { process: Process { pid, start: start_time(pid).ok_or(Errno::ESRCH)? }, descriptor })
 }

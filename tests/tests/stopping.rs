@@ -151,6 +151,9 @@ fn a_second_term_says_who_is_waited_for_and_a_third_one_kills_at_once() {
     assert_eq!(code, 0);
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(!is_alive(web));
+    tree.err.expect("zei-init: asked once more; killing web");
+    // Whoever is killed with it is not told of as if it came back.
+    assert!(tree.err.all().iter().all(|line| !line.contains("replacing")), "{:?}", tree.err.all());
 }
 
 #[test]

@@ -6,6 +6,9 @@
 //! A service that is gone leaves a hole, two empty sections, which the next new one takes. So a plan is complete: the
 //! next one is made from it, the configuration, and nothing else.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Definitions, Section, put, to_u32};
 use crate::model::init::Node;
 use crate::model::order;

@@ -48,13 +48,6 @@ pub struct Differences {
     pub init: Vec<String>,
 }
 
-impl Differences {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.service.is_empty() && self.init.is_empty()
-    }
-}
-
 impl Definitions<'_> {
     /// In which keys the definition of service `index` differs from that in `new`.
     pub fn differences(self, new: Definitions<'_>, index: usize) -> Differences {

@@ -107,6 +107,75 @@ fn jobs_are_read_back_with_their_programs() {
     }
 }
 
+#[test]
+fn streams_conditions_and_the_pattern_are_read_back_as_they_were_given() {
+    let read = |spec: ServiceSpec, test: &dyn Fn(Definition<'_>)| {
+        let bytes = encode(&[self::spec("first"), spec], &strings(&[]), None);
+        test(Definitions(&bytes).service(1).unwrap());
+    };
+    for stdin in [Input::Null, Input::Open, Input::Inherit] {
+        read(ServiceSpec { stdin, ..spec("web") }, &|web| assert_eq!(web.stdin, stdin));
+    }
+    for (output, target) in [
+        (Output::Inherit, Target::Inherit),
+        (Output::Stdout, Target::Stdout),
+        (Output::Stderr, Target::Stderr),
+        (Output::Null, Target::Null),
+        (Output::Join, Target::Join),
+        (Output::Path(c"/null".into()), Target::Path(c"/null")),
+    ] {
+        let one = ServiceSpec { stdout: output.clone(), ..spec("web") };
+        read(one, &|web| assert_eq!((web.stdout, web.stderr), (target, Target::Join)));
+        let one = ServiceSpec { stderr: output, ..spec("web") };
+        read(one, &|web| assert_eq!((web.stdout, web.stderr), (Target::Path(c"/var/log/x"), target)));
+    }
+    for condition in [Condition::Started, Condition::Healthy, Condition::Completed] {
+        let dependencies = vec![Dependency { service: 0, condition, restart: true }];
+        let needs = Needs { index: 0, name: ServiceName::parse("first").unwrap(), condition };
+        let one = ServiceSpec { dependencies, ..spec("web") };
+        read(one, &|web| assert_eq!(web.needs().collect::<Vec<_>>(), [needs]));
+    }
+    let one = ServiceSpec { ready: Some(ReadyTest::Log("^up=[0-9]+$".into())), ..spec("web") };
+    read(one, &|web| assert_eq!(web.pattern(), Some(c"^up=[0-9]+$")));
+    read(spec("web"), &|web| assert_eq!(web.pattern(), None));
+}
+
+#[test]
+fn what_is_off_in_a_policy_has_no_key() {
+    let keys = |policy: &Policy| {
+        let mut keys = Vec::new();
+        policy::encode(policy, |key, _| keys.push(key));
+        keys
+    };
+    let always = ["restart", "max_restarts", "reset_after", "restart_delay", "oneshot", "stop_signal", "stop_scope"];
+    assert_eq!(keys(&Policy::default()), always);
+    assert_eq!(keys(&Policy { drain: Span(1), ..Policy::default() }), [&always[..], &["drain"]].concat());
+}
+
+#[test]
+fn another_environment_of_the_container_concerns_those_alone_that_have_none_of_their_own() {
+    let own = spec("web");
+    let common = || ServiceSpec { environment: Vec::new(), ..spec("web") };
+    let cleared = || ServiceSpec { clear_environment: true, ..spec("web") };
+    let other = ServiceSpec { umask: None, ..common() };
+    let (one, two): (&[&str], &[&str]) = (&["A=0", "HOME=/"], &["A=0", "HOME=/srv"]);
+    for (old, new, from, to, keys) in [
+        (common(), common(), one, one, vec![]),
+        (common(), common(), one, two, vec!["environment"]),
+        (common(), other.clone(), one, one, vec!["umask"]),
+        (common(), other, one, two, vec!["umask", "environment"]),
+        (cleared(), cleared(), one, two, vec![]),
+        (common(), cleared(), one, two, vec!["environment"]),
+        (cleared(), common(), one, two, vec!["environment"]),
+        // It has the whole of what it starts with.
+        (own.clone(), own, one, two, vec!["environment"]),
+    ] {
+        let (old, new) = (encode(&[old], &strings(from), None), encode(&[new], &strings(to), None));
+        let differences = Definitions(&old).differences(Definitions(&new), 0);
+        assert_eq!((differences.service, differences.init), (keys.into_iter().map(str::to_owned).collect(), vec![]));
+    }
+}
+
 fn any_hook() -> impl Strategy<Value = Option<HookPolicy>> {
     proptest::option::of(proptest::option::of(any::<u64>().prop_map(Span)))
         .prop_map(|hook| hook.map(|timeout| HookPolicy { timeout }))
@@ -175,7 +244,10 @@ fn the_sections_lie_behind_their_index_without_a_gap_and_none_is_another_ones() 
     let sections: Vec<&[u8]> = (0..6).map(|index| plan.section(index).unwrap().0).collect();
     assert!(plan.section(6).is_none() && sections.iter().all(|section| section.last() == Some(&0)));
     assert_eq!(sections.concat(), bytes[4 * 7..]);
-    assert_eq!((plan.count(), plan.service_section(2).is_none()), (2, true));
+    let own = [0, 1, 2].map(|index| plan.service_section(index).map(|section| section.0));
+    let nodes = [0, 1, 2].map(|index| plan.node_section(index).map(|section| section.0));
+    assert_eq!((plan.count(), own), (2, [Some(sections[1]), Some(sections[2]), None]));
+    assert_eq!((nodes, plan.whole().unwrap().0), ([Some(sections[3]), Some(sections[4]), None], sections[5]));
     assert_eq!([0, 1].map(|index| plan.name(index).unwrap().to_string()), ["a", "b"]);
 }
 

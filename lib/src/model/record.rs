@@ -467,6 +467,14 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_a_new_process_writes_into_the_record_is_its_child() {
+        let record = Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: 0 };
+        let mut bytes = record.encode();
+        bytes[CHILD_OFFSET..CHILD_OFFSET + 8].copy_from_slice(&4711u64.to_le_bytes());
+        assert_eq!(Record::decode(&bytes), Some(Record { child: 4711, ..record }));
+    }
+
+    #[test]
     fn an_order_is_read_back_from_its_own_bytes() {
         for signal in [None, Some(2)] {
             let order = Order { shutdown: Some(Shutdown { deadline: Time(77), signal }) };

@@ -74,5 +74,7 @@ mod tests {
         }
         assert_eq!(Slot::decode([0; Slot::SIZE]), Slot::default());
         assert_ne!(tag("web-1"), tag("web-2"));
+        let web = Slot::of(ServiceName::parse("web").unwrap());
+        assert_eq!((web, web.tag == 0), (Slot { tag: tag("web"), retire: None }, false));
     }
 }

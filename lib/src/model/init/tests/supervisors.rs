@@ -87,16 +87,21 @@ fn in_a_shutdown_ten_are_replaced_at_once_and_then_one_every_second() {
 #[test]
 fn nobody_is_replaced_once_what_is_left_is_killed() {
     let mut tree = tree_of(&[&[], &[]]);
+    assert!(tree.is_booting() && tree.is_replacing());
     change(&mut tree, &[(0, running()), (1, running())]);
+    assert!(!tree.is_booting() && tree.is_replacing());
     dies(&mut tree, 0, NOW);
     dies(&mut tree, 0, NOW);
     for _ in 0..3 {
+        assert!(tree.is_replacing());
         tree.step(Event::Signal(signal::TERM), NOW);
     }
+    assert!(!tree.is_replacing());
     // What either has left behind is killed with the rest.
     assert_eq!(dies(&mut tree, 1, NOW), [Effect::KillAll]);
     assert_eq!(tree.step(Event::Reaped, NOW), [Effect::KillAll]);
     assert_eq!(tree.step(Event::Timer, at(1)), []);
     assert_eq!(tree.step(Event::Timer, at(5)), [Effect::End(Verdict::asked(NOW))]);
     assert_eq!(tree.step(Event::Timer, at(60)), []);
+    assert!(!tree.is_replacing());
 }

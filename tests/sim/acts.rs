@@ -2,7 +2,7 @@
 
 use crate::plan::Spawning;
 use crate::point::Point;
-use crate::processes::{KILLED, Pid, Role, SUPERVISOR};
+use crate::processes::{KILLED, Pid, Process, Role, SUPERVISOR};
 use crate::reached::Fact;
 use crate::world::{Happening, World};
 use zei::exit::Exit;
@@ -45,23 +45,23 @@ impl World<'_> {
             Action::Ask { signal: _, group } => {
                 self.kill_probe(index);
                 self.ask_main(index, group);
-                None
+                Some(Event::Asked)
             }
             Action::AskRest => {
                 self.kill_probe(index);
                 for pid in self.below(index, |process| !process.asked && !process.dying) {
                     self.ask_process(index, pid);
                 }
-                None
+                self.is_all_gone(index)
             }
             Action::Kill => {
                 for pid in self.below(index, |_| true) {
                     self.kill_process(index, pid);
                 }
-                None
+                self.is_all_gone(index)
             }
             Action::KillJob => {
-                for pid in self.below(index, crate::processes::Process::is_of_job) {
+                for pid in self.below(index, Process::is_of_job) {
                     self.kill_process(index, pid);
                 }
                 None
@@ -76,16 +76,29 @@ impl World<'_> {
         if self.dies(index, after) { None } else { event }
     }
 
-    /// Those that live below the supervisor.
-    fn below(&self, index: usize, which: impl Fn(&crate::processes::Process) -> bool) -> Vec<Pid> {
+    /// Those of its service that live.
+    pub fn below(&self, index: usize, which: impl Fn(&Process) -> bool) -> Vec<Pid> {
         let processes = self.places[index].processes.iter().filter(|process| process.lives() && which(process));
-        processes.map(|process| process.pid).filter(|pid| self.root(index, *pid) == SUPERVISOR).collect()
+        processes.map(|process| process.pid).collect()
+    }
+
+    /// Children that have ended are reaped in passing, but for those whose ends somebody waits for.
+    fn is_all_gone(&mut self, index: usize) -> Option<Event> {
+        let service = self.own(index)?.service;
+        let job = match service.beside {
+            Beside::Job { process, .. } => process,
+            Beside::Nothing | Beside::Due(_) => None,
+        };
+        let awaited = [service.process, job].map(|awaited| awaited.map(|awaited| awaited.pid));
+        let processes = &mut self.places[index].processes;
+        processes.retain(|process| process.lives() || awaited.contains(&Some(process.pid)));
+        (service.process.is_none() && processes.is_empty()).then_some(Event::Empty)
     }
 
     fn spawn(&mut self, index: usize) -> Event {
         let spawning = self.script(index).spawning;
         if let Some(own) = self.own(index) {
-            own.alone = false;
+            (own.alone, own.adopted) = (false, false);
         }
         if spawning == Spawning::Works {
             let pid = self.make_main(index);
@@ -96,6 +109,14 @@ impl World<'_> {
         }
         self.places[index].made += 1;
         self.reached.fact(if spawning == Spawning::Scarce { Fact::Scarce } else { Fact::Broken });
+        if spawning == Spawning::Broken {
+            // It was there, has written why, and has ended.
+            let pid = self.next_pid();
+            self.places[index].failure = Some(failure(spawning));
+            if let Some((_, child)) = &mut self.places[index].record {
+                *child = pid;
+            }
+        }
         Event::NotSpawned(failure(spawning))
     }
 
@@ -126,7 +147,7 @@ impl World<'_> {
     fn kill_probe(&mut self, index: usize) {
         let beside = self.service(index).map(|service| service.beside);
         if matches!(beside, Some(Beside::Job { kind, .. }) if kind.is_probe()) {
-            for pid in self.below(index, crate::processes::Process::is_of_job) {
+            for pid in self.below(index, Process::is_of_job) {
                 self.kill_process(index, pid);
             }
         }
@@ -137,7 +158,10 @@ impl World<'_> {
         if !self.has_begun(index) {
             return;
         }
-        let mut strays = false;
+        let mut strays = self.own(index).is_some_and(|own| own.adopted);
+        if let (true, Some(main)) = (strays, self.service(index).and_then(|service| service.process)) {
+            self.take_alien(index, main.pid);
+        }
         while self.own(index).is_some() && self.violation.is_none() {
             let own = self.places[index].processes.iter().filter(|process| process.parent == SUPERVISOR);
             let ended: Vec<(Pid, Exit, bool)> =
@@ -162,7 +186,8 @@ impl World<'_> {
             }
         }
         if strays && self.own(index).is_some() {
-            let alone = !self.places[index].processes.iter().any(|process| process.parent == SUPERVISOR);
+            let waits = self.own(index).is_some_and(|own| own.service.process.is_some());
+            let alone = !waits && self.places[index].processes.is_empty();
             self.feed(index, if alone { Event::Empty } else { Event::Reaped });
         }
         self.look(index);
@@ -183,7 +208,7 @@ impl World<'_> {
         if self.dies(index, Point::EndReaped) {
             return;
         }
-        let alone = !self.places[index].processes.iter().any(|process| process.parent == SUPERVISOR);
+        let alone = self.places[index].processes.is_empty();
         let runs = matches!(service.phase, Phase::Starting { .. } | Phase::Running);
         self.feed(index, Event::Exited { exit, alone, oom: oom && runs && exit == KILLED });
     }
@@ -194,7 +219,7 @@ impl World<'_> {
             return;
         }
         // What it has left behind goes with it.
-        for left in self.below(index, crate::processes::Process::is_of_job) {
+        for left in self.below(index, Process::is_of_job) {
             self.kill_process(index, left);
         }
         match (kind, exit) {
@@ -207,34 +232,39 @@ impl World<'_> {
         }
     }
 
-    /// The main process, which is not its child, has ended, or what its predecessor could not kill.
-    pub fn take_alien(&mut self, index: usize, pid: Pid) {
-        let place = &mut self.places[index];
-        let Some(own) = place.supervisor.as_mut().filter(|own| !own.leaving) else { return };
+    /// A process that is not its child has ended: is it the main one, or a job of its predecessor?
+    pub fn take_held(&mut self, index: usize, pid: Pid) {
+        let place = &self.places[index];
+        let Some(own) = place.supervisor.as_ref().filter(|own| !own.leaving) else { return };
         if !own.begun {
-            // Its begin waits for what can't be killed.
-            place.processes.retain(|process| process.stuck);
-            if own.recovers && place.processes.is_empty() {
-                self.go_on(index, true);
+            if own.recovers && self.below(index, Process::is_of_job).is_empty() {
+                self.go_on(index);
             }
             return;
         }
-        if own.waits_for_strays {
-            place.processes.retain(|process| process.stuck);
-            own.waits_for_strays = !place.processes.is_empty();
-            if own.waits_for_strays {
-                return;
-            }
-            self.reached.fact(Fact::StrayGone);
-            self.feed(index, Event::Empty);
-        } else if own.service.process == Some(process(pid)) {
-            let alone = !place.processes.iter().any(|process| process.parent == SUPERVISOR);
-            self.reached.fact(Fact::AlienEnded);
-            // Its parent alone knows how.
-            self.feed(index, Event::Exited { exit: Exit::Code(0), alone, oom: false });
-        }
+        self.take_alien(index, pid);
         self.look(index);
         self.judge_quiet(index);
+    }
+
+    /// The main process may have ended: its parent alone knows how, and zei-init tells.
+    fn take_alien(&mut self, index: usize, pid: Pid) {
+        let place = &mut self.places[index];
+        let Some(own) = place.supervisor.as_mut().filter(|own| own.begun && !own.leaving) else { return };
+        if own.service.process != Some(process(pid)) || place.processes.iter().any(|process| process.pid == pid) {
+            return;
+        }
+        let told = place.end.filter(|(run, other, _)| (*run, *other) == (own.service.run, pid));
+        if told.is_none() && place.unreaped.iter().any(|(other, _)| *other == pid) {
+            self.reached.fact(Fact::EndUntold);
+            return;
+        }
+        let alone = place.processes.is_empty();
+        self.reached.fact(if told.is_some() { Fact::EndTold } else { Fact::AlienEnded });
+        let exit = told.map_or(Exit::Code(0), |(_, _, exit)| exit);
+        let oom = place.sheet.short_of_memory == Some(pid);
+        let runs = matches!(own.service.phase, Phase::Starting { .. } | Phase::Running);
+        self.feed(index, Event::Exited { exit, alone, oom: oom && runs && exit == KILLED });
     }
 
     /// The alarm is set to this slot.

@@ -2,7 +2,6 @@
 
 use crate::plan::Verb;
 use crate::point::Point;
-use crate::processes::SUPERVISOR;
 use crate::reached::Fact;
 use crate::world::{Happening, Wait, World};
 use zei::model::service::{self, Event, Goal, Phase, Reason};
@@ -139,7 +138,7 @@ impl World<'_> {
         }
         self.judge_signal(index, main.pid, "a command's signal");
         let lives = self.process(index, main.pid).is_some_and(|process| process.lives());
-        if lives && self.root(index, main.pid) == SUPERVISOR {
+        if lives {
             self.deliver(index, main.pid, number);
         }
     }

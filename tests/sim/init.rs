@@ -3,13 +3,13 @@
 //! Owns: the runner's part. Must never: judge (that is `book`).
 
 use crate::plan::{Needs, Plan, Spawning};
-use crate::processes::{INIT, Process};
+use crate::processes::{INIT, Pid, Process};
 use crate::reached::Fact;
 use crate::supervisor::Supervisor;
 use crate::world::{Happening, World};
 use zei::model::init::{Effect, Event as TreeEvent, Node, Tree};
 use zei::model::order;
-use zei::model::service::{Phase, Service};
+use zei::model::service::{self, Phase, Reason, Service};
 use zei::model::spec::{Condition, OnUnhealthy, SignalMap, SignalUse};
 
 /// How many reports fit into the pipe where it is short, and how many are read at once.
@@ -116,15 +116,33 @@ impl World<'_> {
         }
     }
 
-    /// zei-init takes the ends of those that are nobody's.
-    pub fn orphans(&mut self) {
+    /// zei-init takes the end of one that a killed supervisor has left: on record first, then it tells the successor.
+    pub fn orphan_ended(&mut self, index: usize, pid: Pid) {
+        let place = &mut self.places[index];
+        let Some(at) = place.unreaped.iter().position(|(other, _)| *other == pid) else { return };
+        let (_, exit) = place.unreaped.remove(at);
+        if let Some((service, child)) = place.record {
+            let is_main = service::left_behind(&service, child).is_some_and(|main| main.pid == pid);
+            if is_main {
+                place.end = Some((service.run, pid, exit));
+            }
+            let awaited = is_main || matches!(service.phase, Phase::Stopping { .. } | Phase::Failed(Reason::Stray));
+            if awaited && place.supervisor.is_some() {
+                place.untold += 1;
+                let generation = place.generation;
+                let latency = self.latency(index, 3);
+                self.push(latency, Happening::Told(index, generation));
+            }
+        }
         self.tell(if self.has_children() { TreeEvent::Reaped } else { TreeEvent::Empty });
     }
 
     fn has_children(&self) -> bool {
         let is_child = |process: &Process| process.lives() && process.parent == INIT;
         self.unburied > 0
-            || self.places.iter().any(|place| place.supervisor.is_some() || place.processes.iter().any(is_child))
+            || self.places.iter().any(|place| {
+                place.supervisor.is_some() || !place.unreaped.is_empty() || place.processes.iter().any(is_child)
+            })
     }
 
     /// zei-init takes an event and does what follows.
@@ -209,7 +227,8 @@ impl World<'_> {
         self.places[index].supervisor = None;
         self.orphan(index);
         self.unburied += 1;
-        self.places[index].sheet.interrupt(clean);
+        let told = self.places[index].record.is_some_and(|(service, _)| service.asked);
+        self.places[index].sheet.interrupt(clean, told);
         let latency = self.latency(index, 3);
         self.push(latency, Happening::Died(index, clean));
     }

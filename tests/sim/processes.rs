@@ -61,7 +61,7 @@ impl Process {
 }
 
 impl World<'_> {
-    fn next_pid(&mut self) -> Pid {
+    pub fn next_pid(&mut self) -> Pid {
         self.pid += 1;
         self.pid
     }
@@ -200,6 +200,10 @@ impl World<'_> {
             return;
         }
         let process = process.clone();
+        self.places[index].sheet.died(pid, exit);
+        if process.oom {
+            self.places[index].sheet.short_of_memory = Some(pid);
+        }
         let heir = self.root(index, pid);
         for other in &mut self.places[index].processes {
             if other.parent == pid {
@@ -216,9 +220,12 @@ impl World<'_> {
             }
             INIT => {
                 self.remove(index, pid);
-                self.push(1, Happening::Orphans);
-                // Whoever could not kill it in time has an eye on it.
-                self.push(1, Happening::Held(index, generation, pid));
+                self.places[index].unreaped.push((pid, exit));
+                let latency = self.latency(index, 3);
+                self.push(latency, Happening::Orphan(index, pid));
+                // Whoever holds it as the main process, or waits for its end, may see that before or after.
+                let latency = self.latency(index, 5);
+                self.push(latency, Happening::Held(index, generation, pid));
             }
             _ => {
                 // Its parent takes its end at once; the supervisor may hold it as the main process all the same.
@@ -244,6 +251,12 @@ impl World<'_> {
 
     /// The supervisor's children become zei-init's, which takes the ends of those that have ended.
     pub fn orphan(&mut self, index: usize) {
+        let ended = self.places[index].processes.iter().filter_map(|process| Some((process.pid, process.ended?)));
+        for (pid, exit) in ended.collect::<Vec<_>>() {
+            self.places[index].unreaped.push((pid, exit));
+            let latency = self.latency(index, 3);
+            self.push(latency, Happening::Orphan(index, pid));
+        }
         let processes = &mut self.places[index].processes;
         processes.retain(|process| process.lives());
         for process in processes.iter_mut().filter(|process| process.parent == SUPERVISOR) {
@@ -279,10 +292,8 @@ impl World<'_> {
             Said::Watchdog(span) => Event::WatchdogSet(Span(span)),
             Said::Extend(span) => Event::Extend(Span(span)),
             Said::MainIsChild => {
-                // Only a living descendant of the supervisor is believed.
-                let child = |process: &&Process| {
-                    process.role == Role::Child && process.lives() && self.root(index, process.pid) == SUPERVISOR
-                };
+                // Only a living process of the service is believed.
+                let child = |process: &&Process| process.role == Role::Child && process.lives();
                 match self.places[index].processes.iter().find(child) {
                     Some(child) => Event::MainIs(service::Process { pid: child.pid, start: 0 }),
                     None => return,

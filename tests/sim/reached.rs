@@ -32,7 +32,7 @@ names! {
     EventName:
     DependenciesMet, DependenciesPending, DependencyFailed, Spawned, NotSpawned, Exited, Reaped, Empty, JobBegan, JobNotBegan, JobEnded, Slot,
     SlotCame, ClockSet, Ready, Notice, Alive, Ailing, WatchdogSet, Extend, MainIs, Timer, Start, Once, Stop, Restart,
-    Reload, Shutdown,
+    Reload, Shutdown, Asked, TakenOver,
 }
 
 names! {
@@ -50,7 +50,7 @@ names! {
 names! {
     /// Whatever else is to happen now and then.
     Fact:
-    Fork, Hop, LeftBehind, TakenOver, RingLost, ReportLost, AllRead, Scarce, Broken, SupervisorRefused, Answered,
+    Fork, Hop, LeftBehind, TakenOver, Adopted, EndedMeanwhile, NotMadeMeanwhile, EndTold, EndUntold, AskedAgain, RingLost, ReportLost, AllRead, Scarce, Broken, SupervisorRefused, Answered,
     DoneAgain, Passed, Enough, AtRest, StrayGone, AlienEnded, ClockSetWhilePlanning, Asked, Killed, Drained, Extended,
     Followed, NotRestarted, ReadyTooLate, Hungry, Unhealthy, HungJob, Restarted, GaveUp, Reset, SlotRun, SlotMissed, CaughtUp, PostStop,
     CodeTold, EndByItself, EndByRequest, EndByOne, Reminder, Overdue,
@@ -114,6 +114,8 @@ impl EventName {
             Event::Restart => EventName::Restart,
             Event::Reload => EventName::Reload,
             Event::Shutdown(_) => EventName::Shutdown,
+            Event::Asked => EventName::Asked,
+            Event::TakenOver => EventName::TakenOver,
         }
     }
 }

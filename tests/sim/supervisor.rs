@@ -4,15 +4,16 @@
 //! Owns: the runner's part. Must never: judge (that is `book`).
 
 use crate::point::Point;
-use crate::processes::Process;
+use crate::processes::{Pid, Process};
 use crate::reached::Fact;
 use crate::world::{Happening, World};
-use zei::model::service::{self, Event, Phase, Reason, Service, Standing, Told};
+use zei::exit::Exit;
+use zei::model::service::{self, Event, Main, Phase, Reason, Service, Standing, Told};
 use zei::model::spec::Policy;
 use zei::model::time::Time;
 
-/// So long a successor waits for what it has killed.
-const PATIENCE: u64 = 10_000;
+/// So long a successor waits for the jobs that it has killed.
+const PATIENCE: u64 = 1000;
 
 /// A supervisor that runs.
 pub struct Supervisor {
@@ -35,14 +36,12 @@ pub struct Supervisor {
     pub clock: u32,
     /// From when on the plan looks for the next slot.
     pub after: u64,
-    /// What its predecessor left running.
-    left: Option<service::Process>,
     /// Nothing starts while it does what was accepted.
     pub holds: bool,
-    /// It waits for the end of that.
+    /// It waits for the end of its predecessor's jobs.
     pub recovers: bool,
-    /// Something of that could not be killed in time.
-    pub waits_for_strays: bool,
+    /// Processes of its service may be zei-init's children.
+    pub adopted: bool,
 }
 
 impl Supervisor {
@@ -59,10 +58,9 @@ impl Supervisor {
             stamp: 0,
             clock: 0,
             after: 0,
-            left: None,
             holds: false,
             recovers: false,
-            waits_for_strays: false,
+            adopted: false,
         }
     }
 }
@@ -99,14 +97,12 @@ impl World<'_> {
         }
     }
 
-    /// It has begun. What a predecessor has left is ended first.
+    /// It has begun. The jobs of a predecessor are ended first.
     pub fn begin(&mut self, index: usize) {
         if self.dies(index, Point::Begin) {
             return;
         }
-        let place = &mut self.places[index];
-        let left = place.record.as_ref().and_then(|(service, child)| service::left_behind(service, *child));
-        let left = left.filter(|left| place.processes.iter().any(|process| process.pid == left.pid));
+        let place = &self.places[index];
         // At rest a service has been seen to leave nothing, so nobody looks.
         if place.record.as_ref().is_none_or(|(service, _)| !service::may_have_left(service)) {
             if !place.processes.is_empty() {
@@ -116,56 +112,83 @@ impl World<'_> {
         } else if !place.processes.is_empty() {
             self.reached.fact(Fact::LeftBehind);
         }
-        let place = &mut self.places[index];
-        if let Some(own) = &mut place.supervisor {
-            own.left = left;
-        }
-        let is_stuck = |process: &Process| process.stuck;
-        place.processes.retain(is_stuck);
-        for pid in place.processes.iter().map(|process| process.pid).collect::<Vec<_>>() {
+        for pid in self.below(index, Process::is_of_job) {
             self.kill_process(index, pid);
         }
-        if self.places[index].processes.iter().any(is_stuck) {
-            if let Some(own) = &mut self.places[index].supervisor {
-                own.recovers = true;
-            }
-            self.push(PATIENCE, Happening::Recovered(index, self.places[index].generation));
-        } else {
-            self.go_on(index, true);
+        if self.below(index, Process::is_of_job).is_empty() {
+            return self.go_on(index);
+        }
+        if let Some(own) = &mut self.places[index].supervisor {
+            own.recovers = true;
+        }
+        self.push(PATIENCE, Happening::Recovered(index, self.places[index].generation));
+    }
+
+    /// What has become of the main process.
+    fn find(&self, index: usize, record: &Service, child: Pid) -> Main {
+        let place = &self.places[index];
+        let Some(known) = service::left_behind(record, child) else { return Main::None };
+        if let (None, Some(failure)) = (record.process, place.failure) {
+            return Main::NotMade(failure);
+        }
+        let there = place.processes.iter().any(|process| process.pid == known.pid)
+            || place.unreaped.iter().any(|(pid, _)| *pid == known.pid);
+        match place.end.filter(|(run, pid, _)| (*run, *pid) == (record.run, known.pid)) {
+            Some((_, _, exit)) => Main::Ended(known, exit),
+            None if there => Main::Runs(known),
+            None => Main::Ended(known, Exit::Code(0)),
         }
     }
 
-    /// The state to go on with. `gone`: nothing of its predecessor is left.
-    pub fn go_on(&mut self, index: usize, gone: bool) {
+    /// The state to go on with.
+    pub fn go_on(&mut self, index: usize) {
         if self.dies(index, Point::Recovered) {
             return;
         }
         let (policy, now) = (*self.policy(index), self.now);
         let wanted = self.tree.is_wanted(index);
-        let place = &mut self.places[index];
-        let Some(own) = &mut place.supervisor else { return };
-        let (service, inherited) = match place.record {
-            None => (Service::new(wanted, now, &policy), None),
-            Some((record, _)) => {
+        let (service, events, adopted) = match self.places[index].record {
+            None => (Service::new(wanted, now, &policy), [None, None], false),
+            Some((record, child)) => {
                 self.reached.fact(Fact::TakenOver);
-                let stuck = || place.processes.first().map(|process| service::Process { pid: process.pid, start: 0 });
-                service::take_over(record, if gone { own.left } else { stuck() }, gone, now)
+                let main = self.find(index, &record, child);
+                let spared = service::left_behind(&record, child).map(|main| main.pid);
+                let left = self.places[index].processes.iter().any(|process| Some(process.pid) != spared);
+                let (service, events) = service::take_over(record, main, left, now);
+                match main {
+                    Main::Runs(_) => self.reached.fact(Fact::Adopted),
+                    Main::Ended(..) => self.reached.fact(Fact::EndedMeanwhile),
+                    Main::NotMade(_) => self.reached.fact(Fact::NotMadeMeanwhile),
+                    Main::None => {}
+                }
+                (service, events, service::may_have_left(&record))
             }
         };
-        (own.service, own.begun, own.waits_for_strays) = (service, true, !gone);
-        self.trace(format_args!("{index}: begins as {:?}, first {inherited:?}", service.phase));
-        self.record(index, service);
+        let Some(own) = &mut self.places[index].supervisor else { return };
+        (own.service, own.begun, own.adopted, own.recovers) = (service, true, adopted, false);
+        self.trace(format_args!("{index}: begins as {:?}, first {events:?}", service.phase));
+        self.record_taken_over(index, service);
         self.judge_taken_over(index, &service);
         if self.dies(index, Point::TookOver) {
             return;
         }
-        self.take_order(index);
-        self.finish_what_was_accepted(index);
+        // What runs waits for its turn.
+        if !adopted {
+            self.take_order(index);
+        }
         // The clock may have been set while nobody watched it.
         let planned = matches!(service.phase, Phase::Planned { .. });
-        if let Some(event) = inherited.or_else(|| planned.then(|| Event::ClockSet(self.wall()))) {
+        let events = if planned { [Some(Event::ClockSet(self.wall())), None] } else { events };
+        if let Some(own) = self.own(index) {
+            own.holds = true;
+        }
+        // Nobody is answered before what was accepted is done.
+        let waits = std::mem::take(&mut self.places[index].waits);
+        for event in events.into_iter().flatten() {
             self.feed(index, event);
         }
+        self.places[index].waits = waits;
+        self.finish_what_was_accepted(index);
         if let Some(event) = self.start_if_free(index) {
             self.feed(index, event);
         }
@@ -196,6 +219,10 @@ impl World<'_> {
             let (after, action) = service::step(before, event, now, &policy);
             self.reached.pair(before.phase, &event);
             self.trace(format_args!("{index}: {event:?} {:?} -> {:?}, {action:?}", before.phase, after.phase));
+            let stray = Phase::Failed(Reason::Stray);
+            if before.phase == stray && after.phase != stray {
+                self.reached.fact(Fact::StrayGone);
+            }
             if after != before {
                 changed = true;
                 if self.dies(index, Point::BeforeRecord) {
@@ -245,6 +272,14 @@ impl World<'_> {
     pub fn record(&mut self, index: usize, service: Service) {
         self.places[index].seq += 1;
         self.places[index].record = Some((service, 0));
+        self.places[index].failure = None;
+    }
+
+    /// A record as it was found is not written once more: it still names what a spawn has left.
+    fn record_taken_over(&mut self, index: usize, service: Service) {
+        if self.places[index].record.is_none_or(|(record, _)| record.phase != service.phase) {
+            self.record(index, service);
+        }
     }
 
     /// Tells whoever may be interested. `false`: it was killed meanwhile.

@@ -13,12 +13,12 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use zei::exit::Exit;
 use zei::model::init::{Event as TreeEvent, Tree};
-use zei::model::service::{Event, Goal, Phase, Reason, Service, Shutdown};
+use zei::model::service::{Event, Failure, Goal, Phase, Reason, Service, Shutdown};
 use zei::model::time::{Span, Time};
 use zei::signal;
 
 /// Where so many events lead to no end, none will.
-const TOO_MANY: u64 = 500_000;
+const TOO_MANY: u64 = 2_000_000;
 
 /// The wall clock at the beginning.
 const WALL: u64 = 1_700_000_000_000;
@@ -32,7 +32,7 @@ pub enum Happening {
     Ring(usize, u32),
     /// A supervisor begins.
     Begin(usize, u32),
-    /// What its predecessor left could not be killed in time.
+    /// The jobs of its predecessor could not be killed in time.
     Recovered(usize, u32),
     /// A supervisor gets a TERM: its turn in the shutdown has come.
     Term(usize, u32),
@@ -41,7 +41,9 @@ pub enum Happening {
     /// zei-init sees a supervisor's end.
     Died(usize, bool),
     /// zei-init sees the end of an orphan.
-    Orphans,
+    Orphan(usize, Pid),
+    /// It tells the supervisor.
+    Told(usize, u32),
     /// A process makes the one of its script with this number.
     Fork(usize, Pid, u32, usize),
     /// A process ends.
@@ -111,10 +113,18 @@ pub struct Place {
     pub doom: Option<(Point, u8)>,
     /// The run record, with the pid that a new process wrote.
     pub record: Option<(Service, Pid)>,
+    /// Why a new process did not become the program, as it wrote there.
+    pub failure: Option<Failure>,
     /// How often it was written.
     pub seq: u64,
-    /// All that lives or was not reaped yet.
+    /// All that lives or was not reaped yet by its supervisor.
     pub processes: Vec<Process>,
+    /// Those that have ended as zei-init's children, which has not taken that yet.
+    pub unreaped: Vec<(Pid, Exit)>,
+    /// How an orphaned main process ended, as zei-init has put on record: its run, its pid.
+    pub end: Option<(u32, Pid, Exit)>,
+    /// How often its supervisor is yet to be told of such ends.
+    pub untold: u32,
     /// How many main processes and jobs were made.
     pub made: usize,
     pub jobs: usize,
@@ -167,8 +177,12 @@ impl<'a> World<'a> {
             generation: 0,
             doom: None,
             record: None,
+            failure: None,
             seq: 0,
             processes: Vec::new(),
+            unreaped: Vec::new(),
+            end: None,
+            untold: 0,
             made: 0,
             jobs: 0,
             waits: Vec::new(),
@@ -283,7 +297,13 @@ impl<'a> World<'a> {
             Happening::Begin(index, generation) if self.is_same(index, generation) => self.begin(index),
             Happening::Recovered(index, generation) if self.is_same(index, generation) => {
                 if !self.has_begun(index) {
-                    self.go_on(index, false);
+                    self.go_on(index);
+                }
+            }
+            Happening::Told(index, generation) => {
+                self.places[index].untold -= 1;
+                if self.is_same(index, generation) {
+                    self.take_ends(index);
                 }
             }
             Happening::Ring(index, generation) | Happening::Look(index, generation)
@@ -304,7 +324,7 @@ impl<'a> World<'a> {
                 self.judge_quiet(index);
             }
             Happening::Chld(index, generation) if self.is_same(index, generation) => self.take_ends(index),
-            Happening::Held(index, generation, pid) if self.is_same(index, generation) => self.take_alien(index, pid),
+            Happening::Held(index, generation, pid) if self.is_same(index, generation) => self.take_held(index, pid),
             Happening::Alarm(index, generation, stamp) if self.is_same(index, generation) => self.ring(index, stamp),
             Happening::ClockSet(index, generation) if self.is_same(index, generation) => {
                 // What takes more than a moment has taken the alarm down.
@@ -326,7 +346,7 @@ impl<'a> World<'a> {
             | Happening::Alarm(..)
             | Happening::ClockSet(..) => {}
             Happening::Died(index, clean) => self.supervisor_died(index, clean),
-            Happening::Orphans => self.orphans(),
+            Happening::Orphan(index, pid) => self.orphan_ended(index, pid),
             Happening::Fork(index, pid, made, number) => self.fork(index, pid, made, number),
             Happening::Exit(index, pid, exit) => self.exit(index, pid, exit),
             Happening::Said(index, made, said) => self.say(index, made, said),

@@ -88,14 +88,12 @@ fn neither_a_killed_zei_log_nor_a_killed_supervisor_changes_that() {
     let (old, supervisor) = (pump(&tree).unwrap(), tree.status("web").unwrap().supervisor);
     process::kill(old, signal::KILL);
     tree.err.expect("zei-init: zei-log ended by signal KILL; replacing it");
-    // What a killed supervisor leaves is ended by its successor, and the policy starts it again: with a FIFO of its own.
-    fs::remove_file(tree.directory().join("go")).unwrap();
     process::kill(supervisor, signal::KILL);
-    let second = tree.until("web", "begun anew", |status| status.run == 2 && status.pid.is_some());
-    assert_eq!((second.state, second.ready), (State::Starting, false));
-    go_first(&tree, "ready");
+    let second = tree.until("web", "taken over", |status| status.supervisor != supervisor);
+    assert_eq!((second.state, second.ready, second.run), (State::Starting, false, 1));
+    go(&tree, "ready");
     let status = tree.until_state("web", State::Running);
-    assert_eq!((status.ready, status.run), (true, 2), "{tree:?}\n{:?}", tree.err.all());
+    assert_eq!((status.ready, status.run), (true, 1), "{tree:?}\n{:?}", tree.err.all());
     assert_ne!(pump(&tree), Some(old));
     tree.out.expect("ready");
 }

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod change;
+pub mod child;
 pub mod definition;
 pub mod init;
 pub mod kills;

@@ -6,63 +6,33 @@
 //! written before anything is done ("record, then act"), so that a successor of a killed supervisor
 //! knows what its predecessor had begun. 64 little-endian words of 64 bits; the sequence number
 //! stands in the first and in the one before the last, so that a reader notices a write half-way.
-//! The last word is written by a new process itself, with its own pid, before it becomes the program:
-//! while the phase is `Starting`, it names a process that the supervisor may not know of yet.
+//! The last word is written by a new process itself before it becomes the program: its pid, and why it does not become
+//! it. While the phase is `Spawning`, it names a process that the supervisor may not know of yet.
 
 use crate::exit::Exit;
+use crate::model::child::Child;
 use crate::model::service::{
     Beside, Ending, Failure, Fault, Kind, Notice, Phase, Process, Reason, Service, Shutdown, SpawnStage, Stage, Then,
 };
-use crate::model::slot::Slot;
+use crate::model::slot::{End, Slot};
 use crate::model::time::{Span, Time};
 use crate::protocol::status::Health;
 
 /// The length of one record in bytes.
 pub const SIZE: usize = 512;
 const WORDS: usize = SIZE / 8;
-/// Where in the record a new process writes its pid (8 bytes, little-endian).
+/// Where in the record a new process writes its [`Child`] (8 bytes, little-endian).
 pub const CHILD_OFFSET: usize = SIZE - 8;
 
-/// From the begin of one record to that of the next: behind each lies its [`Slot`].
-pub const STRIDE: usize = SIZE + Slot::SIZE;
+/// Where behind the begin of a record its [`End`] lies; between the two lies its [`Slot`].
+pub const END_OFFSET: usize = SIZE + Slot::SIZE;
 
-/// Where the record of service `index` begins; in front of the first lies zei-init's [`Order`].
+/// From the begin of one record to that of the next.
+pub const STRIDE: usize = END_OFFSET + End::SIZE;
+
+/// Where the record of service `index` begins; in front of the first lies zei-init's `Order`.
 pub const fn offset(index: usize) -> u64 {
     (STRIDE as u64).saturating_mul(index as u64).saturating_add(SIZE as u64)
-}
-
-/// What zei-init orders every supervisor to do, read by them when a TERM says so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Order {
-    /// Stop, then leave.
-    pub shutdown: Option<Shutdown>,
-}
-
-impl Order {
-    /// The length of an order in bytes.
-    pub const SIZE: usize = 24;
-
-    /// The order's bytes.
-    pub fn encode(&self) -> [u8; Order::SIZE] {
-        let words = match self.shutdown {
-            None => [0; 3],
-            Some(Shutdown { deadline, signal }) => [1, deadline.0, u64::from(signal.unwrap_or(0))],
-        };
-        let mut bytes = [0; Order::SIZE];
-        for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
-            slot.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// Reads an order; bytes never written are none.
-    pub fn decode(bytes: &[u8; Order::SIZE]) -> Order {
-        let word = |index: usize| {
-            bytes.chunks_exact(8).nth(index).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
-        };
-        let signal = u8::try_from(word(2)).ok().filter(|signal| *signal != 0);
-        Order { shutdown: (word(0) == 1).then_some(Shutdown { deadline: Time(word(1)), signal }) }
-    }
 }
 
 /// One record, read.
@@ -72,8 +42,8 @@ pub struct Record {
     pub seq: u64,
     /// The service.
     pub service: Service,
-    /// The pid that a new process wrote, 0 where none has.
-    pub child: u32,
+    /// What a new process has written.
+    pub child: Child,
 }
 
 impl Record {
@@ -84,7 +54,7 @@ impl Record {
         encode_service(&self.service, &mut words);
         words.at = WORDS - 2;
         words.put(self.seq);
-        words.put(u64::from(self.child));
+        words.put(self.child.encode());
         let mut bytes = [0; SIZE];
         for (slot, word) in bytes.chunks_exact_mut(8).zip(words.words) {
             slot.copy_from_slice(&word.to_le_bytes());
@@ -104,7 +74,7 @@ impl Record {
         if seq == 0 || seq != words.take() {
             return None;
         }
-        Some(Record { seq, service: service?, child: words.take().try_into().ok()? })
+        Some(Record { seq, service: service?, child: Child::decode(words.take()) })
     }
 }
 
@@ -162,6 +132,7 @@ fn encode_service(service: &Service, words: &mut Words) {
         succeeded,
         once,
         post_due,
+        asked,
         probe_at,
         health,
         failures,
@@ -182,7 +153,7 @@ fn encode_service(service: &Service, words: &mut Words) {
     encode_beside(beside, words);
     words.put_all([how, code, errno, fault.map_or(0, |fault| fault as u64 + 1), began.0, up.0]);
     words.put_all([streak, restarts, run, by_hand, reloads, failures].map(u64::from));
-    words.put_all([reloaded, reload_due, succeeded, once, post_due].map(u64::from));
+    words.put_all([reloaded, reload_due, succeeded, once, post_due, asked].map(u64::from));
     words.put_all([probe_at.0, health as u64, notice as u64, watchdog_at.0, watchdog.0, slot]);
     words.put_all([shut, budget, signal]);
 }
@@ -199,7 +170,7 @@ fn decode_service(words: &mut Words) -> Option<Service> {
     let (streak, restarts, run) = (number()?, number()?, number()?);
     let (by_hand, reloads, failures) = (number()?, number()?, number()?);
     let mut flag = || words.take() != 0;
-    let (reloaded, reload_due, succeeded, once, post_due) = (flag(), flag(), flag(), flag(), flag());
+    let (reloaded, reload_due, succeeded, once, post_due, asked) = (flag(), flag(), flag(), flag(), flag(), flag());
     let (probe_at, health, notice) = (Time(words.take()), words.take(), words.take());
     let (watchdog_at, watchdog, slot) = (Time(words.take()), Span(words.take()), words.take());
     let (shut, budget, signal) = (words.take(), words.take(), words.take());
@@ -227,6 +198,7 @@ fn decode_service(words: &mut Words) -> Option<Service> {
         succeeded,
         once,
         post_due,
+        asked,
         probe_at,
         health: *Health::ALL.get(usize::try_from(health).ok()?)?,
         failures,
@@ -430,7 +402,7 @@ pub(crate) mod tests {
             phase in any_phase(), process in any_process(), beside in any_beside(), ending in any_ending(),
             fault in proptest::option::of(proptest::sample::select(FAULTS.to_vec())),
             times: (u64, u64, u64, u64, u64, u64, u64), counters: (u32, u32, u32, u32, u32, u32),
-            flags: (bool, bool, bool, bool, bool, bool),
+            flags: (bool, bool, bool, bool, bool, bool, bool),
             health in proptest::sample::select(Health::ALL.to_vec()),
             notice in proptest::sample::select(NOTICES.to_vec()),
             shutdown in proptest::option::of((any::<u64>(), proptest::option::of(1u8..=64))),
@@ -442,10 +414,16 @@ pub(crate) mod tests {
                 streak: counters.0, restarts: counters.1, run: counters.2, by_hand: counters.3,
                 reloads: counters.4, failures: counters.5,
                 want: flags.0, succeeded: flags.1, once: flags.2, post_due: flags.3, reloaded: flags.4,
-                reload_due: flags.5,
+                reload_due: flags.5, asked: flags.6,
                 shutdown: shutdown.map(|(at, signal)| Shutdown { deadline: Time(at), signal }),
             }
         }
+    }
+
+    fn any_child() -> impl Strategy<Value = Child> {
+        let failure = (proptest::sample::select(SpawnStage::ALL), 0..4096);
+        let failure = proptest::option::of(failure.prop_map(|(stage, errno)| Failure { stage, errno }));
+        (any::<u32>(), failure).prop_map(|(pid, failure)| Child { pid, failure })
     }
 
     fn any_ending() -> impl Strategy<Value = Option<Ending>> {
@@ -460,7 +438,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn a_record_is_read_back_from_its_own_bytes(service in any_service(), seq in 1u64.., child: u32) {
+        fn a_record_is_read_back_from_its_own_bytes(service in any_service(), seq in 1u64.., child in any_child()) {
             let record = Record { seq, service, child };
             prop_assert_eq!(Record::decode(&record.encode()), Some(record));
         }
@@ -468,27 +446,22 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_new_process_writes_into_the_record_is_its_child() {
-        let record = Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: 0 };
-        let mut bytes = record.encode();
-        bytes[CHILD_OFFSET..CHILD_OFFSET + 8].copy_from_slice(&4711u64.to_le_bytes());
-        assert_eq!(Record::decode(&bytes), Some(Record { child: 4711, ..record }));
-    }
-
-    #[test]
-    fn an_order_is_read_back_from_its_own_bytes() {
-        for signal in [None, Some(2)] {
-            let order = Order { shutdown: Some(Shutdown { deadline: Time(77), signal }) };
-            assert_eq!(Order::decode(&order.encode()), order);
+        let record =
+            Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: Child::default() };
+        let failure = Some(Failure { stage: SpawnStage::Execute, errno: 2 });
+        for (word, failure) in [(4711u64, None), (4711 | 13 << 32 | 2 << 40, failure)] {
+            let mut bytes = record.encode();
+            bytes[CHILD_OFFSET..CHILD_OFFSET + 8].copy_from_slice(&word.to_le_bytes());
+            assert_eq!(Record::decode(&bytes), Some(Record { child: Child { pid: 4711, failure }, ..record }));
         }
-        assert_eq!(Order::decode(&[0; Order::SIZE]), Order::default());
     }
 
     #[test]
     fn records_orders_and_slots_do_not_overlap() {
         const {
             assert!(
-                offset(0) >= (Order::SIZE + crate::model::kills::Kills::SIZE + 8) as u64
-                    && offset(1) - offset(0) == (SIZE + Slot::SIZE) as u64
+                offset(0) >= (crate::model::slot::Order::SIZE + crate::model::kills::Kills::SIZE + 8) as u64
+                    && offset(1) - offset(0) == (SIZE + Slot::SIZE + End::SIZE) as u64
             )
         };
     }
@@ -496,8 +469,11 @@ pub(crate) mod tests {
     #[test]
     fn a_record_met_half_way_or_never_written_is_none() {
         assert_eq!(Record::decode(&[0; SIZE]), None);
-        let old = Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: 0 }.encode();
-        let mut mixed = Record { seq: 2, service: Service::new(false, Time(2), &Policy::default()), child: 0 }.encode();
+        let old = Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: Child::default() }
+            .encode();
+        let mut mixed =
+            Record { seq: 2, service: Service::new(false, Time(2), &Policy::default()), child: Child::default() }
+                .encode();
         mixed[SIZE / 2..].copy_from_slice(&old[SIZE / 2..]);
         assert_eq!(Record::decode(&mixed), None);
     }

@@ -4,13 +4,16 @@
 //! Must never: depend on /run, which may be full, read-only or gone.
 
 use crate::model::kills::Kills;
-use crate::model::record::{Order, Record, SIZE, STRIDE, offset};
-use crate::model::slot::Slot;
+use crate::model::record::{CHILD_OFFSET, END_OFFSET, Record, SIZE, STRIDE, offset};
+use crate::model::slot::{End, Order, Slot};
 use crate::sys::raw;
+use crate::text::{self, Text};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::stat::Mode;
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::ftruncate;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// In a supervisor: the sealed definitions.
 pub const DEFINITIONS: RawFd = 3;
@@ -72,11 +75,11 @@ impl Ledger {
 
     /// What zei-init says of a service, and its record.
     pub fn entry(&self, index: usize) -> (Slot, Option<Record>) {
-        let mut bytes = [0; STRIDE];
+        let mut bytes = [0; END_OFFSET];
         let mut slot = Slot::default();
         // A write met half-way is over within microseconds.
         for _attempt in 0..1000 {
-            if pread(&self.file, &mut bytes, place(index)) != Ok(STRIDE) {
+            if pread(&self.file, &mut bytes, place(index)) != Ok(END_OFFSET) {
                 return (slot, None);
             }
             slot = bytes.last_chunk().map_or(slot, |bytes| Slot::decode(*bytes));
@@ -93,6 +96,18 @@ impl Ledger {
     /// Says something of a service to its supervisor and its dependents.
     pub fn mark(&self, index: usize, slot: Slot) -> Result<(), Errno> {
         pwrite(&self.file, &slot.encode(), place(index) + SIZE as i64).map(drop)
+    }
+
+    /// How the main process of a service ended that was orphaned; `None`: it was not, or lives.
+    pub fn end(&self, index: usize) -> Option<End> {
+        let mut bytes = [0; End::SIZE];
+        let read = pread(&self.file, &mut bytes, place(index) + END_OFFSET as i64);
+        if read == Ok(End::SIZE) { End::decode(&bytes) } else { None }
+    }
+
+    /// Makes that known.
+    pub fn tell_end(&self, index: usize, end: End) -> Result<(), Errno> {
+        pwrite(&self.file, &end.encode(), place(index) + END_OFFSET as i64).map(drop)
     }
 
     /// Nothing is recorded about a service any more.
@@ -139,9 +154,26 @@ impl Ledger {
         pwrite(&self.file, &token.to_le_bytes(), TOKEN).map(drop)
     }
 
-    /// Where a new process of this service writes its pid.
+    /// Locks the record of a service, for this process and what it makes until that has become its program; waits for a
+    /// predecessor's. `None`: this can't be done here.
+    pub fn lock(&self, index: usize) -> Option<OwnedFd> {
+        // Not by the shared description: a lock belongs to one.
+        let path: Text<32> = text::format(format_args!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        let own = open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let range = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: place(index),
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(&own, FcntlArg::F_OFD_SETLKW(&range)).ok()?;
+        Some(own)
+    }
+
+    /// Where a new process of this service writes its `model::child::Child`.
     pub fn child_word(&self, index: usize) -> (BorrowedFd<'_>, i64) {
-        (self.file.as_fd(), place(index) + crate::model::record::CHILD_OFFSET as i64)
+        (self.file.as_fd(), place(index) + CHILD_OFFSET as i64)
     }
 }
 
@@ -152,6 +184,8 @@ fn place(index: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
+    use crate::model::child::Child;
     use crate::model::service::Service;
     use crate::model::slot::Retire;
     use crate::model::spec::Policy;
@@ -163,7 +197,8 @@ mod tests {
         let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
         ledger.make_room(2).unwrap();
         let slot = |name| Slot::of(ServiceName::parse(name).unwrap());
-        let record = |seq| Record { seq, service: Service::new(true, Time(seq), &Policy::default()), child: 0 };
+        let record =
+            |seq| Record { seq, service: Service::new(true, Time(seq), &Policy::default()), child: Child::default() };
         for (index, name) in [(0, "db"), (1, "web")] {
             assert_eq!(ledger.entry(index), (Slot::default(), None));
             ledger.mark(index, slot(name)).unwrap();
@@ -174,11 +209,15 @@ mod tests {
         ledger.mark(0, leave).unwrap();
         ledger.write(0, &record(8)).unwrap();
         assert_eq!(ledger.entry(0), (leave, Some(record(8))));
+        let end = End { run: 1, pid: 7, exit: Exit::Code(3) };
+        ledger.tell_end(0, end).unwrap();
+        assert_eq!((ledger.end(0), ledger.end(1), ledger.end(2)), (Some(end), None, None));
+        assert_eq!(ledger.entry(0), (leave, Some(record(8))));
         assert_eq!(ledger.entry(2), (Slot::default(), None), "there is none");
         // Room for more takes nothing away, and what is cleared is nobody's.
         ledger.make_room(3).unwrap();
         ledger.clear(0).unwrap();
-        assert_eq!(ledger.entry(0), (Slot::default(), None));
+        assert_eq!((ledger.entry(0), ledger.end(0)), ((Slot::default(), None), None));
         assert_eq!(ledger.entry(1), (slot("web"), Some(record(7))));
         assert_eq!(ledger.order(), Order::default());
     }

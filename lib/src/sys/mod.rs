@@ -11,6 +11,7 @@ pub mod memfd;
 pub mod notify;
 pub mod nowait;
 pub mod oom;
+pub mod owned;
 pub mod pipe;
 pub mod process;
 pub mod raw;

@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::model::service::Process;
+use crate::signal;
 use crate::sys::raw;
 use core::fmt::Write;
 use nix::errno::Errno;
@@ -36,6 +37,11 @@ pub fn look() -> Children {
 /// Reaps this child, which has ended.
 pub fn reap(pid: u32) {
     let _reaped = waitpid(to_pid(pid), Some(WaitPidFlag::WNOHANG));
+}
+
+/// Reaps this child if it has ended.
+pub fn reap_now(pid: u32) -> bool {
+    matches!(waitpid(to_pid(pid), Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some())
 }
 
 fn to_pid(pid: u32) -> Pid {
@@ -93,37 +99,61 @@ pub fn is_descendant(pid: u32) -> bool {
     core::iter::successors(parent(pid), |pid| parent(*pid)).take(DEPTH).any(|ancestor| ancestor == own)
 }
 
-/// A descendant that this process need not be the parent of, held so that its end is seen.
+/// A process that this one need not be the parent of, held so that its end is seen.
 #[derive(Debug)]
 pub struct Held {
     /// Which it is.
     pub process: Process,
-    descriptor: OwnedFd,
+    /// Without pidfd (ENOSYS in an old sandbox) its end has to be told by its parent.
+    descriptor: Option<OwnedFd>,
 }
 
-/// Holds a descendant of this process, which lives. `None` where there is none of this pid, or it is no descendant.
-pub fn hold(pid: u32) -> Option<Held> {
-    hold_other(pid).ok().filter(|held| is_descendant(pid) && !held.has_ended())
+/// Holds a process that lives, if it is a descendant of this one, or one of its own by another sign.
+pub fn hold(pid: u32, is_own: impl Fn(u32) -> bool) -> Option<Held> {
+    let held = hold_other(pid).ok().filter(|held| held.descriptor.is_some());
+    held.filter(|held| (is_descendant(pid) || is_own(pid)) && !held.has_ended())
 }
 
 /// Holds a process that is not this one's child. `ESRCH` where it is gone.
 pub fn hold_other(pid: u32) -> Result<Held, Errno> {
     // Held first: what is read then is of the same process, unless that has ended.
-    let descriptor = raw::pidfd_open(pid)?;
+    let descriptor = match raw::pidfd_open(pid) {
+        Err(Errno::ENOSYS) => None,
+        held => Some(held?),
+    };
     Ok(Held { process: Process { pid, start: start_time(pid).ok_or(Errno::ESRCH)? }, descriptor })
 }
 
 impl Held {
+    /// For POLLIN: it has ended.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
+    }
+
     /// Whether it has ended, be it reaped or not. Its parent alone learns how.
     pub fn has_ended(&self) -> bool {
-        poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
+        match self.descriptor() {
+            Some(descriptor) => poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0),
+            None => start_time(self.process.pid) != Some(self.process.start) || is_zombie(self.process.pid),
+        }
     }
-}
 
-/// For POLLIN: it has ended.
-impl AsFd for Held {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+    /// Sends it a signal; ESRCH where it is gone.
+    pub fn signal(&self, number: u8) -> Result<(), Errno> {
+        match self.descriptor() {
+            Some(descriptor) => raw::pidfd_send(descriptor, number),
+            None if self.has_ended() => Err(Errno::ESRCH),
+            None => send(to_pid(self.process.pid), number),
+        }
+    }
+
+    /// The same to the process group that it leads; to itself alone where it leads none.
+    pub fn signal_group(&self, number: u8) -> Result<(), Errno> {
+        let pid = to_pid(self.process.pid);
+        if nix::unistd::getpgid(Some(pid)) == Ok(pid) && !self.has_ended() {
+            return send(Pid::from_raw(-pid.as_raw()), number);
+        }
+        self.signal(number)
     }
 }
 
@@ -155,7 +185,7 @@ fn read_file(path: &str, buffer: &mut [u8]) -> Option<usize> {
 }
 
 /// The pids in a `children` file, which the kernel keeps per thread (proc(5)).
-fn listed_children(pid: u32) -> Vec<u32> {
+pub(super) fn listed_children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return found };
     for task in tasks.flatten() {
@@ -165,135 +195,38 @@ fn listed_children(pid: u32) -> Vec<u32> {
     found
 }
 
-/// The direct children of this process, ended ones that are not reaped yet among them.
+/// The direct children of this process, which has one thread, ended ones that are not reaped yet among them.
 pub fn children() -> Vec<u32> {
-    listed_children(std::process::id())
+    let text = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Sends KILL to every direct child. What they leave behind becomes a child of this process, the
+/// Sends KILL to every direct child but this one. What they leave behind becomes a child of this process, the
 /// subreaper, in its turn; only direct children are killed, as no other process can take their pids.
 /// Returns how many there were.
-pub fn kill_children() -> usize {
-    kill_children_but(None)
-}
-
-/// The same, but this one lives on.
 pub fn kill_children_but(spared: Option<u32>) -> usize {
     let mut children = children();
     children.retain(|child| Some(*child) != spared);
     for child in &children {
-        let _may_be_gone = signal_child(*child, crate::signal::KILL);
+        let _may_be_gone = signal_child(*child, signal::KILL);
     }
     children.len()
 }
 
-/// Sends TERM, then CONT, to every descendant of this process but those in `asked`, and returns all that are
-/// there. They are all found and held before the first is asked: one that ends leaves its children to others.
-pub fn ask_descendants(asked: &[u32]) -> Vec<u32> {
-    let mut found: Vec<(u32, Option<OwnedFd>)> = children().into_iter().map(|pid| (pid, None)).collect();
-    let mut next = 0;
-    while let Some(ancestor) = found.get(next).map(|(pid, _)| *pid) {
-        next += 1;
-        for pid in listed_children(ancestor) {
-            // Its parent may reap it at any time, so it is held; if it is another's by now, it is left out.
-            let held = raw::pidfd_open(pid).ok().filter(|_| parent(pid) == Some(ancestor));
-            if held.is_some() {
-                found.push((pid, held));
-            }
-        }
-    }
-    for (pid, held) in found.iter().filter(|(pid, _)| !asked.contains(pid)) {
-        for signal in [crate::signal::TERM, crate::signal::CONT] {
-            let _may_be_gone = match held {
-                Some(held) => raw::pidfd_send(held.as_fd(), signal),
-                None => signal_child(*pid, signal),
-            };
-        }
-    }
-    found.into_iter().map(|(pid, _)| pid).collect()
-}
-
-/// The soft limit of file locks that marks a process of service `index`, and all that it ever makes. The limit has
-/// no effect since Linux 2.4.25 (getrlimit(2)), survives fork, exec, setsid and setuid, and can be read by anyone.
-pub const fn mark(index: usize) -> u64 {
-    const BASE: u64 = 0x7a65_6900_0000;
-    BASE + index as u64
-}
-
-/// The mark of a job of service `index` (a probe, a hook) and all that it ever makes: killed with the job, where the
-/// service's own processes stay.
-pub const fn job_mark(index: usize) -> u64 {
-    const JOB: u64 = 1 << 23;
-    mark(index) | JOB
-}
-
-/// A child of zei-init that has a mark of service `index`: what a supervisor that died has left.
-pub fn orphan_with_mark(init: u32, index: usize) -> Option<u32> {
-    let marks = [mark(index), job_mark(index)].map(Some);
-    listed_children(init).into_iter().find(|pid| marks.contains(&soft_locks(*pid)) && !is_zombie(*pid))
-}
-
-/// Kills every job of service `index`, with all that it has made. `main`: the one child that is no job, where there is
-/// one. Returns how many processes that were: where it is more than 0, what they leave behind may come to light when
-/// they are reaped, and this is to be called again then.
-pub fn kill_jobs(index: usize, main: Option<u32>) -> usize {
-    // Nobody can make children that fast: what was sent KILL makes none any more.
-    const SWEEPS: usize = 100;
-    let mut killed: Vec<u32> = Vec::new();
-    for _sweep in 0..SWEEPS {
-        let children = children();
-        if children.iter().all(|child| Some(*child) == main) {
-            break;
-        }
-        let found = job_processes(index, &children);
-        let before = killed.len();
-        for (pid, held) in found.into_iter().filter(|(pid, _)| !killed.contains(pid)).collect::<Vec<_>>() {
-            let _may_be_gone = match held {
-                Some(held) => raw::pidfd_send(held.as_fd(), crate::signal::KILL),
-                None => signal_child(pid, crate::signal::KILL),
-            };
-            killed.push(pid);
-        }
-        if killed.len() == before {
-            break;
-        }
-    }
-    killed.len()
-}
-
-/// Those of the children that have the mark of a job, and what lies below them, each held. Not what lies below
-/// others: nothing of the main process's can be a job.
-fn job_processes(index: usize, children: &[u32]) -> Vec<(u32, Option<OwnedFd>)> {
-    let is_job = |pid: u32| soft_locks(pid) == Some(job_mark(index)) && !is_zombie(pid);
-    let direct = children.iter().filter(|child| is_job(**child));
-    let mut found: Vec<(u32, Option<OwnedFd>)> = direct.map(|child| (*child, None)).collect();
-    let mut next = 0;
-    while let Some(ancestor) = found.get(next).map(|(pid, _)| *pid) {
-        next += 1;
-        for pid in listed_children(ancestor) {
-            // Its parent may reap it at any time, so it is held first and looked at then.
-            if let Some(held) = raw::pidfd_open(pid).ok().filter(|_| is_job(pid)) {
-                found.push((pid, Some(held)));
-            }
-        }
-    }
-    found
-}
-
 /// A zombie is nobody's business but its parent's.
-fn is_zombie(pid: u32) -> bool {
+pub(super) fn is_zombie(pid: u32) -> bool {
     stat_field(pid, 3).is_some_and(|state| state.0.starts_with(b"Z"))
 }
 
 /// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
-fn soft_locks(pid: u32) -> Option<u64> {
+pub(super) fn soft_locks(pid: u32) -> Option<u64> {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sys::raw::Strings;
     use crate::sys::spawn::{Spawn, Stream, spawn};
@@ -302,7 +235,7 @@ mod tests {
 
     /// A shell under this mark with two children, one of them in a session of its own and with a child, and the pipe
     /// that all of them hold.
-    fn family(mark: u64) -> (u32, BufReader<PipeReader>) {
+    pub fn family(mark: u64) -> (u32, BufReader<PipeReader>) {
         let script = c"sleep 1001 & setsid sh -c 'sleep 1002 & echo up; wait' & wait";
         let (out, writer) = pipe().unwrap();
         let arguments = Strings::collect([c"sh", c"-c", script].into_iter());
@@ -314,59 +247,33 @@ mod tests {
         (pid.unwrap(), out)
     }
 
-    fn wait(pid: u32) {
+    pub fn wait(pid: u32) {
         waitpid(to_pid(pid), None).unwrap();
     }
 
     #[test]
-    fn of_a_job_nothing_is_left_and_the_service_itself_stays() {
-        const INDEX: usize = 4711;
-        let (main, mut main_out) = family(mark(INDEX));
-        let (other, mut other_out) = family(job_mark(INDEX + 1));
-        assert_eq!(kill_jobs(INDEX, Some(main)), 0);
-        let (job, mut job_out) = family(job_mark(INDEX));
-        assert_eq!(kill_jobs(INDEX, Some(main)), 4);
-        // Nobody has its standard output any more.
-        assert_eq!(job_out.read_line(&mut String::new()).unwrap(), 0);
-        wait(job);
-        assert_eq!((listed_children(main).len(), listed_children(other).len()), (2, 2));
-        assert_eq!(kill_jobs(INDEX + 1, Some(main)), 4);
-        assert_eq!(other_out.read_line(&mut String::new()).unwrap(), 0);
-        wait(other);
-        for pid in listed_children(main).into_iter().flat_map(listed_children).chain(listed_children(main)) {
-            // The end of one may be the end of another.
-            let _may_be_gone = signal_child(pid, crate::signal::KILL);
-        }
-        assert_eq!(main_out.read_line(&mut String::new()).unwrap(), 0);
-        wait(main);
-    }
-
-    #[test]
     fn the_end_of_a_grandchild_is_seen_and_a_stranger_is_not_held() {
-        let (child, mut out) = family(mark(4713));
+        let (child, mut out) = family(4713);
         let grandchild = *listed_children(child).first().unwrap();
-        let held = hold(grandchild).unwrap();
+        let held = hold(grandchild, |_| false).unwrap();
         assert_eq!(held.process, Process { pid: grandchild, start: start_time(grandchild).unwrap() });
         assert!(!held.has_ended());
-        signal_child(grandchild, crate::signal::KILL).unwrap();
-        assert_eq!(poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::from(60_000_u16)), Ok(1));
+        signal_child(grandchild, signal::KILL).unwrap();
+        assert_eq!(
+            poll(&mut [PollFd::new(held.descriptor().unwrap(), PollFlags::POLLIN)], PollTimeout::from(60_000_u16)),
+            Ok(1)
+        );
         assert!(held.has_ended());
         for stranger in [1, std::process::id(), i32::MAX.unsigned_abs()] {
-            assert!(hold(stranger).is_none(), "{stranger}");
+            assert!(hold(stranger, |_| false).is_none(), "{stranger}");
         }
-        let held = hold(child).unwrap();
+        let held = hold(child, |_| false).unwrap();
         for pid in listed_children(child).into_iter().flat_map(listed_children).chain(listed_children(child)) {
-            let _may_be_gone = signal_child(pid, crate::signal::KILL);
+            let _may_be_gone = signal_child(pid, signal::KILL);
         }
         assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
         wait(child);
-        assert!(held.has_ended() && hold(child).is_none());
-    }
-
-    #[test]
-    fn the_marks_of_services_and_of_their_jobs_are_all_different() {
-        let marks = (0..1000).chain([65_535]).flat_map(|index| [mark(index), job_mark(index)]);
-        assert_eq!(marks.clone().collect::<std::collections::BTreeSet<_>>().len(), marks.count());
+        assert!(held.has_ended() && hold(child, |_| false).is_none());
     }
 
     #[test]
@@ -380,7 +287,7 @@ mod tests {
     #[test]
     fn a_signal_to_another_start_time_is_not_sent() {
         let process = Process { pid: std::process::id(), start: 1 };
-        assert_eq!(signal_other(process, crate::signal::KILL), Err(Errno::ESRCH));
+        assert_eq!(signal_other(process, signal::KILL), Err(Errno::ESRCH));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Owns: the order of the steps, each with its name in [`SpawnStage`]. Must never: allocate, lock or touch
 //! the parent's state in the child, whose memory is the parent's own.
 
+use crate::model::child::Child;
 use crate::model::service::{Failure, SpawnStage};
 use crate::signal;
 use crate::sys::raw::{self, Descriptors, Strings};
@@ -52,7 +53,7 @@ pub struct Spawn<'a> {
     pub arguments: Strings<'a>,
     /// Its environment.
     pub environment: Strings<'a>,
-    /// Where it writes its own pid (8 bytes, little-endian) before anything else.
+    /// Where it writes its `model::child::Child` (8 bytes, little-endian) before anything else, and if it fails.
     pub record: Option<(BorrowedFd<'a>, i64)>,
     /// Its session.
     pub session: Session,
@@ -68,7 +69,7 @@ pub struct Spawn<'a> {
     pub ignored: signal::Set,
     /// The signals that are blocked in it.
     pub blocked: signal::Set,
-    /// The soft limit of file locks, which marks whose process it is (see `process::mark`).
+    /// The soft limit of file locks, which marks whose process it is (see `owned::Marks`).
     pub mark: Option<u64>,
     /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
     pub nofile: Option<(u64, u64)>,
@@ -113,7 +114,12 @@ impl<'a> Spawn<'a> {
 pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
     let run = |spawn: &Spawn<'_>| match become_program(spawn) {
         Ok(never) => match never {},
-        Err((stage, errno)) => Failure { stage, errno: errno as i32 },
+        Err((stage, errno)) => {
+            let failure = Failure { stage, errno: errno as i32 };
+            // Its parent may be dead by now, and a successor reads this.
+            let _the_parent_knows = record(spawn, Some(failure));
+            failure
+        }
     };
     let descriptors = if spawn.descriptors_below.is_some() { Descriptors::Shared } else { Descriptors::Copied };
     raw::vfork(spawn, run, descriptors)
@@ -124,10 +130,7 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
     if let Some(first) = spawn.descriptors_below {
         raw::keep_descriptors_below(first).map_err(at(SpawnStage::Process))?;
     }
-    if let Some((file, offset)) = spawn.record {
-        let pid = u64::from(std::process::id()).to_le_bytes();
-        nix::sys::uio::pwrite(file, &pid, offset).map_err(at(SpawnStage::Record))?;
-    }
+    record(spawn, None).map_err(at(SpawnStage::Record))?;
     begin_session(spawn.session)?;
     direct_streams(&spawn.streams)?;
     if spawn.session == Session::NewWithTerminal {
@@ -170,6 +173,17 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
     }
     raw::set_mask(spawn.blocked).map_err(at(SpawnStage::Signals))?;
     Err((SpawnStage::Execute, execute(&spawn.arguments, &spawn.environment)))
+}
+
+/// The new process writes down who it is.
+fn record(spawn: &Spawn<'_>, failure: Option<Failure>) -> Result<(), Errno> {
+    let Some((file, offset)) = spawn.record else { return Ok(()) };
+    if failure.is_some() && spawn.passed.is_some_and(|(_, number)| number == file.as_raw_fd()) {
+        // By now it may be another file.
+        return Ok(());
+    }
+    let child = Child { pid: std::process::id(), failure };
+    nix::sys::uio::pwrite(file, &child.encode().to_le_bytes(), offset).map(drop)
 }
 
 fn begin_session(session: Session) -> Result<(), (SpawnStage, Errno)> {

@@ -59,7 +59,7 @@ impl World<'_> {
     /// Nobody sends a signal to a process that was reaped.
     pub fn judge_signal(&mut self, index: usize, pid: u32, what: &str) {
         // One that need not be its supervisor's child is held, so that nobody else can be hit.
-        let held = self.places[index].sheet.open().is_some_and(|run| run.alien);
+        let held = self.places[index].sheet.open().is_some_and(|run| run.alien || run.interrupted);
         if self.process(index, pid).is_none() && !held {
             self.wrong("signal to a dead pid", format!("{index}: {what} goes to {pid}"));
         }
@@ -140,15 +140,27 @@ impl Sheet {
         let Some(stop) = &mut self.run.stop else {
             return Err(("stop signal", "nobody and nothing wants the end of this run".into()));
         };
-        rule!(stop.asked.is_none(), "stop signal", "it is sent a second time");
+        let again = std::mem::take(&mut stop.again);
+        rule!(stop.asked.is_none() || again, "stop signal", "it is sent a second time");
         rule!(scene.now >= stop.due, "stop signal", "it is sent before it is due");
         rule!(signal == stop.signal, "stop signal", "it is {signal}, and {} was due", stop.signal);
         rule!(scene.target == self.run.main, "stop signal", "it goes to {:?}", scene.target);
         let there = scene.processes.iter().any(|process| Some(process.pid) == scene.target);
         // A main process that is another's child may be gone by now; its supervisor holds it, and can't hit another.
-        rule!(there || self.run.alien, "signal to a dead pid", "the stop signal goes to {:?}", scene.target);
+        rule!(
+            there || self.run.alien || self.run.interrupted,
+            "signal to a dead pid",
+            "the stop signal goes to {:?}",
+            scene.target
+        );
+        if again {
+            reached.fact(Fact::AskedAgain);
+            return Ok(());
+        }
         stop.asked = Some(scene.now);
-        self.run.kill_by = kill_by;
+        if !stop.recorded {
+            self.run.kill_by = kill_by;
+        }
         reached.fact(Fact::Asked);
         if scene.policy.drain > Span(0) && self.run.ready.is_some() {
             reached.fact(Fact::Drained);

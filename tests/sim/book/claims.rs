@@ -38,10 +38,9 @@ impl World<'_> {
     pub fn judge_taken_over(&mut self, index: usize, service: &Service) {
         let place = &mut self.places[index];
         let policy = &self.plan.services[index].policy;
-        let gone = place.processes.is_empty();
         let first = place.generation == 1;
         place.sheet.seen_since = self.now;
-        let verdict = if first { Ok(()) } else { place.sheet.take_over(service.phase, self.now, policy, gone) };
+        let verdict = if first { Ok(()) } else { place.sheet.take_over(service.phase, self.now, policy) };
         place.sheet.note_code();
         place.sheet.hold(self.now);
         place.sheet.note_end(self.now, policy);
@@ -66,6 +65,15 @@ impl World<'_> {
                 let needs = &self.plan.services[index].needs;
                 let lacks = needs.iter().any(|needs| !self.places[needs.on].sheet.holds(needs.condition));
                 rule!(lacks, "dependency", "nothing is pending");
+                Ok(())
+            }
+            // Whoever learns of an end learns how it was.
+            Event::Exited { exit, .. } => {
+                let sheet = &self.places[index].sheet;
+                let main = sheet.run.main;
+                let true_end = sheet.deaths.iter().find(|(pid, _)| Some(*pid) == main).map(|(_, exit)| *exit);
+                let right = true_end == Some(*exit) || sheet.run.alien;
+                rule!(right, "exit", "{exit:?}, and it was {true_end:?}");
                 Ok(())
             }
             Event::SlotCame(wall) | Event::ClockSet(wall) => self.judge_slot(index, *wall),

@@ -86,6 +86,7 @@ impl Sheet {
                 }
             }
             Event::Shutdown(shutdown) => self.shut_down(shutdown, now, policy),
+            Event::Asked | Event::TakenOver => {}
         }
     }
 
@@ -94,6 +95,7 @@ impl Sheet {
             self.next = Next::Run;
             self.dependency_failed = None;
             self.run = Run::new(policy);
+            self.deaths.clear();
             self.runs += 1;
             (self.health, self.failures, self.probe_at) = (Sick::Untested, 0, Time::NEVER);
         }
@@ -131,7 +133,7 @@ impl Sheet {
                 run.kill_by = now.plus(policy.grace());
             }
             // It was still to be asked.
-            Some(Stop { asked: None, .. }) => {
+            Some(Stop { asked: None, recorded: false, .. }) => {
                 let kill_by = self.kill_at(now, policy);
                 self.run.kill_by = kill_by;
             }
@@ -217,7 +219,7 @@ impl Sheet {
     /// It is to end, and that is a failure.
     pub fn fall(&mut self, signal: u8, now: Time, policy: &Policy) {
         self.run.fault = true;
-        self.run.stop = Some(Stop { due: now, signal, asked: None });
+        self.run.stop = Some(Stop { due: now, signal, asked: None, recorded: false, again: false });
         self.reload_due = None;
         self.bound(Span(0), now, policy);
     }
@@ -298,7 +300,7 @@ impl Sheet {
                 let before = std::mem::replace(&mut self.run.over_by, Time::NEVER);
                 self.bound(policy.drain, now, policy);
                 self.run.over_by = self.run.over_by.max(before);
-                if let Some(stop) = self.run.stop.as_mut().filter(|stop| stop.asked.is_none()) {
+                if let Some(stop) = self.run.stop.as_mut().filter(|stop| stop.asked.is_none() && !stop.recorded) {
                     stop.due = stop.due.min(shutdown.deadline.max(now));
                     stop.signal = shutdown.signal.unwrap_or(policy.stop_signal);
                 }
@@ -317,7 +319,8 @@ impl Sheet {
         let budget = self.budget();
         let drain = if self.run.ready.is_some() { policy.drain } else { Span(0) };
         let signal = self.told.and_then(|told| told.signal).unwrap_or(policy.stop_signal);
-        let mut stop = Stop { due: now.plus(drain).min(budget).max(now), signal, asked: None };
+        let mut stop =
+            Stop { due: now.plus(drain).min(budget).max(now), signal, asked: None, recorded: false, again: false };
         if self.run.main.is_none() && self.run.pre == Hook::Runs {
             stop.asked = Some(now);
             self.run.kill_by = self.kill_at(now, policy);

@@ -2,10 +2,9 @@
 
 use super::{After, Hook, KILL_GRACE, Next, Refused, Run, SCARCITY, Sheet, Sick, Verdict, is_scheduled, rule};
 use zei::exit::Exit;
-use zei::model::service::{Phase, Reason};
+use zei::model::service::{Kind, Phase, Reason, Stage};
 use zei::model::spec::{Policy, Restart, Timer};
 use zei::model::time::{Span, Time};
-use zei::signal;
 
 /// Whether nothing of a service runs in this phase, as its supervisor claims.
 pub const fn is_rest(phase: Phase) -> bool {
@@ -57,7 +56,7 @@ impl Sheet {
 
     /// Something survived KILL.
     fn give_up(&mut self, now: Time, left: bool) -> Verdict {
-        let killed = self.run.killed.is_some_and(|killed| now >= killed.plus(KILL_GRACE));
+        let killed = self.run.killed.is_some_and(|killed| now >= killed.plus(KILL_GRACE).min(self.run.stray_at));
         rule!(left && killed, "stray", "it was given up too early, or nothing of it is left: {:?}", self.run);
         self.rest(Next::Stray, now);
         (self.health, self.probe_at, self.job) = (Sick::Untested, Time::NEVER, None);
@@ -115,23 +114,28 @@ impl Sheet {
         }
     }
 
-    /// A supervisor goes on with this, after its predecessor was killed. `gone`: nothing of that is left.
-    pub fn take_over(&mut self, claim: Phase, now: Time, policy: &Policy, gone: bool) -> Verdict {
-        self.job = None;
-        if self.next == Next::Slots && self.slot == 0 {
-            self.plan_at = now;
+    /// A supervisor goes on with this, after its predecessor was killed.
+    pub fn take_over(&mut self, claim: Phase, now: Time, policy: &Policy) -> Verdict {
+        match self.job.take().map(|job| job.kind) {
+            // What it would have found out is looked for again.
+            Some(Kind::Ready | Kind::Health) if self.open().is_some_and(Run::is_up) => self.probe_at = now,
+            Some(Kind::Plan) => self.plan_at = now,
+            Some(_) | None => {}
         }
-        if !gone {
-            rule!(claim == Phase::Failed(Reason::Stray), "left behind", "it goes on as {claim:?} beside what is left");
-            if self.run.main.take().is_some() && self.next == Next::Run {
-                self.run.ended = Some((now, self.run.seen.unwrap_or(Exit::Signal(signal::KILL))));
+        self.idle_since = now;
+        self.reload_due = None;
+        if let Phase::Stopping { stage: Stage::Kill, deadline, .. } = claim {
+            self.run.stray_at = deadline;
+            if let Some(stop) = self.run.stop.as_mut().filter(|stop| stop.asked.is_none()) {
+                (stop.recorded, self.run.kill_by) = (true, self.run.kill_by.min(now));
             }
-            self.rest(Next::Stray, self.since);
-            return Ok(());
         }
-        if self.next == Next::Run && matches!(claim, Phase::Starting { .. }) && self.run.spawned.is_none() {
-            // Its process was made, and nobody came to record that.
-            (self.run.spawned, self.run.main) = (Some(now), Some(0));
+        let latest = self.kill_at(now, policy);
+        if let (Phase::Stopping { stage: Stage::Main, deadline, .. }, Some(stop)) = (claim, &mut self.run.stop)
+            && stop.asked.is_none()
+        {
+            rule!(deadline <= latest, "late", "it may go on until {deadline:?}");
+            (stop.recorded, self.run.kill_by) = (true, deadline);
         }
         if self.next == Next::Run && is_rest(claim) {
             let nothing_yet = self.run.spawned.is_none() && self.run.stop.is_none();

@@ -122,6 +122,8 @@ pub struct Run {
     /// Something was made to end it, or what it left, and when that becomes a kill.
     pub kill_by: Time,
     pub killed: Option<Time>,
+    /// When a supervisor that was about to kill, and was killed itself, would have given it up.
+    pub stray_at: Time,
     pub post: Hook,
     /// A supervisor was killed during it.
     pub interrupted: bool,
@@ -137,6 +139,10 @@ pub struct Stop {
     pub due: Time,
     pub signal: u8,
     pub asked: Option<Time>,
+    /// A supervisor that was killed has put on record what it was about to do.
+    pub recorded: bool,
+    /// Its supervisor was killed in the instant in which it was asked.
+    pub again: bool,
 }
 
 /// A job.
@@ -212,6 +218,10 @@ pub struct Sheet {
     pub wall: u64,
     /// Since when the present supervisor looks.
     pub seen_since: Time,
+    /// How the processes of the present run ended.
+    deaths: Vec<(Pid, Exit)>,
+    /// The main process that was killed for want of memory.
+    pub short_of_memory: Option<Pid>,
 }
 
 impl Run {
@@ -234,6 +244,7 @@ impl Run {
             alien: false,
             kill_by: Time::NEVER,
             killed: None,
+            stray_at: Time::NEVER,
             post: Hook::NotYet,
             interrupted: false,
             after: After::Policy,
@@ -283,6 +294,8 @@ impl Sheet {
             leaves_plan: false,
             wall: 0,
             seen_since: now,
+            deaths: Vec::new(),
+            short_of_memory: None,
         };
         if wanted {
             sheet.rest(if is_scheduled(policy) { Next::Slots } else { Next::Now }, now);
@@ -310,11 +323,19 @@ impl Sheet {
         self.open().and_then(|run| run.main)
     }
 
-    /// Its supervisor ended.
-    pub fn interrupt(&mut self, clean: bool) {
+    /// Its supervisor ended. `told`: it has put on record that the stop signal was sent.
+    pub fn interrupt(&mut self, clean: bool, told: bool) {
         if !clean {
             self.run.interrupted = true;
+            if let Some(stop) = self.run.stop.as_mut().filter(|stop| stop.asked.is_some() && !told) {
+                stop.again = true;
+            }
         }
+    }
+
+    /// A process of it ends, whoever learns that.
+    pub fn died(&mut self, pid: Pid, exit: Exit) {
+        self.deaths.push((pid, exit));
     }
 
     fn budget(&self) -> Time {

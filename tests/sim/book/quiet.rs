@@ -16,7 +16,8 @@ impl World<'_> {
         }
         let place = &self.places[index];
         // It still has to learn of an end.
-        if place.processes.iter().any(|process| !process.lives() && process.parent == SUPERVISOR) {
+        let unseen = place.processes.iter().any(|process| !process.lives() && process.parent == SUPERVISOR);
+        if unseen || !place.unreaped.is_empty() || place.untold > 0 {
             return;
         }
         let verdict = place.sheet.quiet(self.now, self.policy(index), &place.processes);

@@ -286,6 +286,10 @@ impl Tree {
         if tries == 0 || hurry {
             member.supervisor = Supervisor::Replaced(now, tries.saturating_add(1));
             effects.push(Effect::Start(index));
+            if member.dismissed {
+                // Its turn has come; it can't know.
+                effects.push(Effect::Dismiss(index));
+            }
         } else {
             member.supervisor = Supervisor::Dead(now.plus(delay(tries)), tries);
         }
@@ -328,6 +332,9 @@ impl Tree {
                         Supervisor::Replaced(now, tries.saturating_add(1))
                     };
                     effects.push(Effect::Start(index));
+                    if member.dismissed {
+                        effects.push(Effect::Dismiss(index));
+                    }
                 }
             }
         }

@@ -212,7 +212,56 @@ pub(super) fn ask(service: &mut Service, then: Then, signal: u8, now: Time, poli
         // There is nothing to wait for, and what is left behind goes with it.
         return kill(service, then, now);
     }
+    service.asked = false;
     service.enter(Phase::Stopping { stage: Stage::Main, deadline, then }, now);
     // Its end may be known already, and not yet taken.
     service.process.map(|_| Action::Ask { signal, group: policy.stop_scope == StopScope::Group })
+}
+
+/// The stop signal was sent.
+pub(super) fn asked(service: &mut Service) -> Option<Action> {
+    match service.phase {
+        Phase::Stopping { stage: Stage::Main, .. } => service.asked = true,
+        Phase::Stopping { stage: Stage::Drain | Stage::Rest | Stage::Kill | Stage::Post, .. }
+        | Phase::Waiting
+        | Phase::Preparing
+        | Phase::Spawning
+        | Phase::Starting { .. }
+        | Phase::Running
+        | Phase::RestartPending { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Planning
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(_) => {}
+    }
+    None
+}
+
+/// A stop that a killed supervisor had begun goes on. Only what it surely has done is not done again.
+pub(super) fn taken_over(service: &Service, policy: &Policy) -> Option<Action> {
+    match service.phase {
+        Phase::Stopping { stage: Stage::Main, .. } if !service.asked && service.process.is_some() => {
+            let watchdog = service.fault == Some(Fault::Watchdog);
+            let signal = if watchdog { signal::ABRT } else { stop_signal(service, policy) };
+            Some(Action::Ask { signal, group: policy.stop_scope == StopScope::Group })
+        }
+        Phase::Stopping { stage: Stage::Rest, .. } => Some(Action::AskRest),
+        // Of its hook nothing may be left, either.
+        Phase::Stopping { stage: Stage::Kill | Stage::Post, .. } => Some(Action::Kill),
+        Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }
+        | Phase::Waiting
+        | Phase::Preparing
+        | Phase::Spawning
+        | Phase::Starting { .. }
+        | Phase::Running
+        | Phase::RestartPending { .. }
+        | Phase::Scheduled { .. }
+        | Phase::Planning
+        | Phase::Planned { .. }
+        | Phase::Stopped
+        | Phase::Completed
+        | Phase::Failed(_) => None,
+    }
 }

@@ -19,7 +19,7 @@ pub use condition::{Standing, Told, judge};
 pub use ending::{Ending, Failure, SpawnStage};
 pub use outcome::{Goal, Outcome, count_before, is_under_way, joins_a_start, outcome};
 pub use step::step;
-pub use successor::{left_behind, may_have_left, renewed, take_over};
+pub use successor::{Main, left_behind, may_have_left, renewed, take_over};
 
 use crate::exit::Exit;
 use crate::model::spec::{Policy, Timer};
@@ -80,6 +80,8 @@ pub struct Service {
     pub once: bool,
     /// `post_stop` is due at the end of this run.
     pub post_due: bool,
+    /// Its main process got the stop signal.
+    pub asked: bool,
     /// When the probe is due that a reload has pushed aside; [`Time::NEVER`]: none was.
     pub probe_at: Time,
     /// Its health.
@@ -350,6 +352,11 @@ pub enum Event {
     Reload,
     /// The tree shuts down; what is left then is killed.
     Shutdown(Shutdown),
+    /// The main process was sent what [`Action::Ask`] said.
+    Asked,
+    /// Another supervisor goes on with it, while something of it is there: what its predecessor may not have come to do
+    /// is due.
+    TakenOver,
 }
 
 /// The terms of a shutdown.
@@ -414,6 +421,7 @@ impl Service {
             succeeded: false,
             once: false,
             post_due: false,
+            asked: false,
             probe_at: Time::NEVER,
             health: Health::None,
             failures: 0,

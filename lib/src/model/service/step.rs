@@ -45,6 +45,8 @@ pub fn step(mut service: Service, event: Event, now: Time, policy: &Policy) -> (
         Event::Restart => command::restart(own, now, policy),
         Event::Reload => beside::reload(own, now, policy),
         Event::Shutdown(shutdown) => command::shut_down(own, shutdown, now, policy),
+        Event::Asked => command::asked(own),
+        Event::TakenOver => command::taken_over(own, policy),
     };
     (service, action)
 }

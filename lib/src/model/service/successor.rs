@@ -2,13 +2,13 @@
 //!
 //! Owns: the pure part of taking over. Must never: act, or look for processes itself.
 
-use super::{Beside, Ending, Event, Phase, Process, Reason, Service, Stage};
+use super::{Beside, Ending, Event, Failure, KILL_GRACE, Kind, Phase, Process, Reason, Service, Stage, Then};
 use crate::exit::Exit;
 use crate::model::spec::Policy;
 use crate::model::time::Time;
 use crate::signal;
 
-/// The process that may still run. `child` is the pid that a new process wrote into the record, 0 for none.
+/// The main process that a predecessor had made. `child`: the pid that a new process wrote into the record, 0 for none.
 pub const fn left_behind(service: &Service, child: u32) -> Option<Process> {
     match (service.process, service.phase) {
         (Some(process), _) => Some(process),
@@ -50,56 +50,90 @@ pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service
     Service { run, by_hand, reloads, ..Service::new(want, now, policy) }
 }
 
-/// The state to go on with, and what happens first, once `left`, of [`left_behind`], and all else of the service was
-/// killed. `gone`: nothing of it is left by now; where something is, that is `left`, if it is known, and [`Event::Empty`]
-/// is due once it is gone after all. What the predecessor was told to do is not undone.
-pub fn take_over(service: Service, left: Option<Process>, gone: bool, now: Time) -> (Service, Option<Event>) {
-    let end_was_seen = service.process.is_none();
-    let service = Service {
-        process: None,
-        beside: Beside::Nothing,
-        probe_at: Time::NEVER,
-        reload_due: false,
-        watchdog_at: Time::NEVER,
-        ..service
-    };
-    if !gone {
-        // Nothing may start beside it.
-        let killed = Some(Ending::Exited(Exit::Signal(signal::KILL)));
-        let ending = if end_was_seen { service.ending } else { killed };
-        return (Service { phase: Phase::Failed(Reason::Stray), process: left, ending, since: now, ..service }, None);
-    }
-    let killed = Event::Exited { exit: Exit::Signal(signal::KILL), alone: true, oom: false };
-    // How it ended is known where that was recorded, and the record names no main process any more.
-    let ended = match service.ending {
-        Some(Ending::Exited(exit)) if end_was_seen => Event::Exited { exit, alone: true, oom: false },
-        _ => killed,
-    };
-    match (service.phase, left) {
-        // It was killed before there was a process, or only the one of its hook.
-        (Phase::Spawning, None) | (Phase::Preparing, _) => {
-            (Service { phase: Phase::Waiting, since: now, ..service }, None)
-        }
-        (Phase::Spawning, Some(_)) => {
-            (Service { phase: Phase::Starting { deadline: Time::NEVER }, ..service }, Some(killed))
-        }
-        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. }, _) => {
-            (service, Some(ended))
-        }
-        // A hook that was begun is not begun again.
-        (Phase::Stopping { stage: Stage::Rest | Stage::Kill | Stage::Post, .. } | Phase::Failed(Reason::Stray), _) => {
-            (service, Some(if end_was_seen { Event::Empty } else { killed }))
-        }
-        (Phase::Planning, _) => (Service { beside: Beside::Due(now), ..service }, None),
+/// What has become of the main process of a predecessor, of [`left_behind`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Main {
+    /// There was none, or its end is in the record.
+    None,
+    /// It runs, or its end is not known yet.
+    Runs(Process),
+    /// It has ended since.
+    Ended(Process, Exit),
+    /// It never became the program.
+    NotMade(Failure),
+}
+
+/// The state to go on with, and what happens first, one after the other. The jobs of the predecessor were killed, the
+/// service itself goes on. `left`: something of it other than the main process is there, and [`Event::Empty`] is due once
+/// that is gone.
+pub fn take_over(service: Service, main: Main, left: bool, now: Time) -> (Service, [Option<Event>; 2]) {
+    let ended = |exit| Event::Exited { exit, alone: !left, oom: false };
+    let service = Service { beside: without_job(&service, now), reload_due: false, probe_at: Time::NEVER, ..service };
+    match (service.phase, main) {
+        // The hook was killed, or had ended; the process was not made yet.
+        (Phase::Preparing, _) | (Phase::Spawning, Main::None) => begin_again(service, left, now),
+        (Phase::Spawning, Main::Runs(process)) => (service, [Some(Event::Spawned(process)), None]),
+        (Phase::Spawning, Main::Ended(process, exit)) => (service, [Some(Event::Spawned(process)), Some(ended(exit))]),
+        (Phase::Spawning, Main::NotMade(failure)) => (service, [Some(Event::NotSpawned(failure)), None]),
         (
+            Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. } | Phase::Failed(Reason::Stray),
+            Main::Ended(_, exit),
+        ) => (service, [Some(ended(exit)), None]),
+        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. }, Main::Runs(_)) => {
+            (service, [Some(Event::TakenOver), None])
+        }
+        // How it ended is in the record, which names no main process any more.
+        (
+            Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. },
+            Main::None | Main::NotMade(_),
+        ) => {
+            let exit = match service.ending {
+                Some(Ending::Exited(exit)) => exit,
+                Some(Ending::NotStarted(_)) | None => Exit::Signal(signal::KILL),
+            };
+            (service, [Some(ended(exit)), None])
+        }
+        (Phase::Stopping { stage: Stage::Rest | Stage::Kill | Stage::Post, .. }, Main::None | Main::NotMade(_)) => {
+            (service, [Some(if left { Event::TakenOver } else { Event::Empty }), None])
+        }
+        (Phase::Failed(Reason::Stray), Main::None | Main::NotMade(_)) => {
+            (service, [(!left).then_some(Event::Empty), None])
+        }
+        (Phase::Failed(Reason::Stray), Main::Runs(_))
+        | (
             Phase::Waiting
             | Phase::RestartPending { .. }
             | Phase::Scheduled { .. }
+            | Phase::Planning
             | Phase::Planned { .. }
             | Phase::Stopped
             | Phase::Completed
             | Phase::Failed(Reason::Ended | Reason::GaveUp | Reason::Dependency(_)),
             _,
-        ) => (service, None),
+        ) => (service, [None, None]),
     }
+}
+
+/// The predecessor's job is gone: what it would have found out is looked for again.
+const fn without_job(service: &Service, now: Time) -> Beside {
+    let goes_on = matches!(service.phase, Phase::Starting { .. } | Phase::Running | Phase::Planning);
+    match service.beside {
+        Beside::Job { kind: Kind::Ready | Kind::Health | Kind::Plan, .. } if goes_on => Beside::Due(now),
+        Beside::Job { kind: Kind::Reload, .. } if goes_on && service.probe_at.0 != Time::NEVER.0 => {
+            Beside::Due(service.probe_at)
+        }
+        Beside::Job { .. } => Beside::Nothing,
+        Beside::Nothing | Beside::Due(_) => service.beside,
+    }
+}
+
+/// A start that had come to nothing begins once more, when nothing of it is left.
+fn begin_again(service: Service, left: bool, now: Time) -> (Service, [Option<Event>; 2]) {
+    let (phase, first) = if left {
+        let deadline = now.plus(KILL_GRACE);
+        (Phase::Stopping { stage: Stage::Kill, deadline, then: Then::Start }, Some(Event::TakenOver))
+    } else {
+        (Phase::Waiting, None)
+    };
+    (Service { phase, since: now, post_due: false, ..service }, [first, None])
 }

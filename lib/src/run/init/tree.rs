@@ -15,8 +15,9 @@ use super::shared::{self, Shared};
 use crate::exit;
 use crate::model::definition::plan::{Member, Outline};
 use crate::model::init::{Effect, Event, Tree, Verdict};
-use crate::model::record::Order;
-use crate::model::service::{Phase, Service};
+use crate::model::record::Record;
+use crate::model::service::{self, Phase, Reason, Service};
+use crate::model::slot::{End, Order};
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
@@ -28,6 +29,7 @@ use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger;
+use crate::sys::owned::Marks;
 use crate::sys::process::{self, Children};
 use crate::sys::raw;
 use crate::sys::signals::Signals;
@@ -62,6 +64,8 @@ pub struct Running {
     pub(super) controls: Vec<Option<OwnedFd>>,
     /// Through what services tell that they are ready.
     pub(super) voices: Vec<Option<OwnedFd>>,
+    /// By what the processes of services are known.
+    marks: Marks,
     /// A random number of this start, for the names of those.
     pub(super) seed: u64,
     pub(super) changes: Changes,
@@ -135,6 +139,7 @@ impl Running {
             lines: Lines::default(),
             controls,
             voices: outline.services.iter().flatten().map(|service| voice(service, seed)).collect(),
+            marks: Marks::of(pump.token()),
             seed,
             changes: Changes::default(),
             pump,
@@ -217,11 +222,16 @@ impl Running {
         loop {
             match process::look() {
                 Children::Ended(pid, exit) => {
-                    process::reap(pid);
                     let Some(index) = self.supervisors.remove(&pid) else {
+                        let heir = self.pass_end(pid, exit);
+                        process::reap(pid);
+                        if let Some(supervisor) = heir {
+                            let _it_is_gone = process::signal_child(supervisor, signal::CHLD);
+                        }
                         orphans |= !self.changes.has_ended(pid, exit) && !self.pump_has_ended(pid, exit);
                         continue;
                     };
+                    process::reap(pid);
                     if let Some(slot) = self.pids.get_mut(index) {
                         *slot = None;
                     }
@@ -239,6 +249,20 @@ impl Running {
                 Children::None => return events.push_back(Event::Empty),
             }
         }
+    }
+
+    /// A process of a service whose supervisor was killed has ended: its end is put on record before it is reaped.
+    /// Returns the supervisor that is to be told, where there is one.
+    fn pass_end(&self, pid: u32, exit: exit::Exit) -> Option<u32> {
+        let index = self.marks.owner(pid)?;
+        let Record { service, child, .. } = self.shared.ledger.read(index)?;
+        let is_main = service::left_behind(&service, child.pid).is_some_and(|main| main.pid == pid);
+        if is_main && let Err(errno) = self.shared.ledger.tell_end(index, End { run: service.run, pid, exit }) {
+            self.say(format_args!("cannot pass on how {} ended: {}", self.name(index), errno.desc()));
+        }
+        // Nobody waits for the others but who has to end them.
+        let awaited = is_main || matches!(service.phase, Phase::Stopping { .. } | Phase::Failed(Reason::Stray));
+        self.pids.get(index).copied().flatten().filter(|_| awaited)
     }
 
     fn take_reports(&mut self, events: &mut VecDeque<Event>) {

@@ -13,7 +13,7 @@ use crate::signal;
 use crate::sys::pipe::Tail;
 use crate::sys::raw::Strings;
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{clock, process};
+use crate::sys::{clock, owned};
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -128,7 +128,7 @@ impl Supervisor<'_> {
         };
         // A schedule can be read anywhere.
         let directory = base.directory.filter(|_| kind != Kind::Plan);
-        spawn::spawn(&Spawn { streams, directory, mark: Some(process::job_mark(self.index)), ..base })
+        spawn::spawn(&Spawn { streams, directory, mark: Some(self.orphans.marks.job(self.index)), ..base })
     }
 
     /// The end of the pipe that a probe writes to; a hook writes where its service does.
@@ -210,7 +210,7 @@ impl Supervisor<'_> {
     /// Kills the job beside the main process with all that it has made.
     pub(super) fn kill_jobs(&mut self) {
         let main = self.service.process.map(|main| main.pid);
-        self.jobs.sweeping = process::kill_jobs(self.index, main) > 0;
+        self.jobs.sweeping = owned::kill_jobs(self.orphans.marks, self.index, main) > 0;
     }
 
     /// Once more, as what was killed may have left others.

@@ -93,7 +93,7 @@ impl<'a> Supervisor<'a> {
             },
             streams: [stdin, stdout, stderr],
             passed: passed.as_ref().map(|(descriptor, number)| (descriptor.as_fd(), *number)),
-            mark: Some(process::mark(self.index)),
+            mark: Some(self.orphans.marks.service(self.index)),
             ..base
         })
     }

@@ -9,12 +9,14 @@ mod jobs;
 mod launch;
 mod processes;
 mod schedule;
+mod standing;
 mod takeover;
 mod voice;
 mod wait;
 mod watch;
 
 use crate::exit;
+use crate::model::child::Child;
 use crate::model::definition::{Definition, Definitions};
 use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
@@ -22,11 +24,12 @@ use crate::model::slot::Retire;
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
-use crate::protocol::status::{Health, State, Status};
+use crate::protocol::status::{Health, Status};
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::ledger::{self, Ledger};
+use crate::sys::owned::{Marks, Orphans};
 use crate::sys::process::Held;
 use crate::sys::raw::{self, Arguments};
 use crate::sys::signals::Signals;
@@ -38,7 +41,10 @@ use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::sys::stat::fstat;
 use schedule::Waiting;
+use standing::Standing;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
+use takeover::Found;
 use voice::Voice;
 use watch::Watch;
 
@@ -47,70 +53,46 @@ struct Supervisor<'a> {
     definition: Definition<'a>,
     service: Service,
     /// What happened to it while it had no supervisor.
-    inherited: Option<Event>,
+    inherited: [Option<Event>; 2],
     seq: u64,
     ledger: Ledger,
     report: Option<OwnedFd>,
     control: Option<OwnedFd>,
     signals: Signals,
-    /// Its directory; `None` where zei runs without one.
+    /// Its directory, which is locked; `None` where zei runs without one.
     place: Option<Place>,
+    /// What is locked in its place.
+    _lock: Option<OwnedFd>,
     journal: Journal,
     watch: Watch,
     voice: Voice,
     jobs: Jobs,
     waiting: Waiting,
-    /// The main process, where it is another's child, or what a predecessor has left and could not kill.
+    /// The main process, where it is another's child.
     main: Option<Held>,
+    /// It has ended, and zei-init has not told how.
+    main_has_ended: bool,
+    /// Where what a predecessor has left is found: zei-init's children.
+    orphans: Orphans,
+    /// There may be such.
+    adopted: bool,
     lines: Lines,
     commands: Commands,
     /// What zei-init was last told.
     standing: Standing,
     /// zei-init's pid.
     init: nix::unistd::Pid,
+    /// Nothing starts before what was accepted is done.
+    holds: bool,
     /// It starts without its dependencies, as somebody has asked for.
     alone: bool,
     /// What was asked to end of what the main process has left behind: each only once.
-    asked: Vec<u32>,
-    /// The stop whose kill was said.
-    said: Option<Time>,
+    asked: BTreeSet<u32>,
+    /// The stop in which all was killed before.
+    killed: Option<Time>,
     /// zei-init wants it to stop its service and leave, because the tree has changed.
     retiring: Option<Retire>,
     leaving: bool,
-}
-
-/// What zei-init has to know about a service; it is told when this changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Standing {
-    place: Rank,
-    health: Health,
-    ready: bool,
-    by_hand: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Rank {
-    Coming,
-    Up,
-    Timed,
-    Ended,
-    Held,
-}
-
-impl Standing {
-    /// Of a service that nothing is known of.
-    const NONE: Standing = Standing { place: Rank::Coming, health: Health::None, ready: false, by_hand: 0 };
-
-    fn of(service: &Service) -> Standing {
-        let place = match service.state() {
-            State::Waiting | State::Starting | State::RestartPending => Rank::Coming,
-            State::Running | State::Stopping => Rank::Up,
-            State::Scheduled => Rank::Timed,
-            State::Completed | State::Failed => Rank::Ended,
-            State::Stopped => Rank::Held,
-        };
-        Standing { place, health: service.health, ready: service.is_ready(), by_hand: service.by_hand }
-    }
 }
 
 /// The whole program. Arguments: the service's name, for people who look at `ps`, its index, and
@@ -144,21 +126,27 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
-    let (service, inherited, seq, stray) = match ledger.read(index) {
+    // Where there is no directory to hold the lock.
+    let lock = if place.is_none() { ledger.lock(index) } else { None };
+    let init = nix::unistd::getppid();
+    let orphans = Orphans { init: init.as_raw().unsigned_abs(), marks: Marks::of(ledger.token()), index };
+    let (Found { service, events, main, adopted }, seq) = match ledger.read(index) {
         Some(record) => {
             // What its predecessor recorded and did not come to tell.
             let told = commands::status(&record.service, &definition, record.seq);
             journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
-            let (service, event, stray) = takeover::recover(record, index);
-            (service, event, record.seq, stray)
+            (takeover::take_over(&record, &ledger, &orphans), record.seq)
         }
-        None => (Service::new(want, clock::now(), &definition.policy), None, 0, None),
+        None => {
+            let service = Service::new(want, clock::now(), &definition.policy);
+            (Found { service, events: [None; 2], main: None, adopted: false }, 0)
+        }
     };
     Ok(Supervisor {
         index,
         definition,
         service,
-        inherited,
+        inherited: events,
         seq,
         ledger,
         report,
@@ -172,12 +160,17 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         voice,
         jobs: Jobs::default(),
         waiting: Waiting::default(),
-        main: stray,
+        main,
+        main_has_ended: false,
+        orphans,
+        adopted,
+        _lock: lock,
         standing: Standing::NONE,
-        init: nix::unistd::getppid(),
+        init,
+        holds: false,
         alone: false,
-        asked: Vec::new(),
-        said: None,
+        asked: BTreeSet::new(),
+        killed: None,
         retiring: None,
         leaving: false,
     })
@@ -185,22 +178,29 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
 
 impl Supervisor<'_> {
     fn live(&mut self) -> u8 {
-        // Nothing of it runs yet, so in a shutdown it need not wait for its turn, nor begin anything.
-        self.take_order();
-        let inherited = self.inherited.take();
-        if inherited.is_none() && self.seq > 0 {
+        // Where nothing of it runs it need not wait for its turn in a shutdown, nor begin anything.
+        if !self.adopted || self.ledger.order().shutdown.is_none() {
+            self.take_order();
+        }
+        if self.seq > 0 {
             self.note();
         }
-        match inherited.or_else(|| self.start_if_free()).filter(|_| !self.leaving) {
+        // A command that was accepted may not be lost because a run has begun since: nothing starts before that.
+        self.holds = true;
+        for event in core::mem::take(&mut self.inherited).into_iter().flatten() {
+            self.feed(event);
+        }
+        if !self.leaves_lines() {
+            self.finish_what_was_accepted();
+        }
+        self.holds = false;
+        match self.start_if_free().filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),
             None => {
                 self.record();
                 self.publish();
             }
-        }
-        if !self.leaves_lines() {
-            self.finish_what_was_accepted();
         }
         let mut run = None;
         while !self.leaving {
@@ -302,23 +302,26 @@ impl Supervisor<'_> {
     /// Nothing to wait for: no need to look at anybody.
     fn start_if_free(&self) -> Option<Event> {
         let free = self.alone || self.definition.needs().next().is_none();
-        (free && self.service.phase == Phase::Waiting).then_some(Event::DependenciesMet)
+        (free && !self.holds && self.service.phase == Phase::Waiting).then_some(Event::DependenciesMet)
     }
 
     /// The only place where an action becomes a system call.
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Spawn => {
-                (self.alone, self.asked, self.main) = (false, Vec::new(), None);
+                (self.alone, self.asked, self.main, self.adopted) = (false, BTreeSet::new(), None, false);
                 self.voice.forget();
                 self.jobs.forget();
                 return Some(self.launch());
             }
             Action::Begin(kind) => return Some(self.begin_job(kind)),
             Action::KillJob => self.kill_jobs(),
-            Action::Ask { signal, group } => self.ask(signal, group),
-            Action::AskRest => self.ask_rest(),
-            Action::Kill => self.kill(),
+            Action::Ask { signal, group } => {
+                self.ask(signal, group);
+                return Some(Event::Asked);
+            }
+            Action::AskRest => return self.ask_rest(),
+            Action::Kill => return self.kill(),
             Action::Leave => self.leaving = true,
         }
         None
@@ -350,7 +353,7 @@ impl Supervisor<'_> {
     fn record_with(&mut self, service: Service) {
         self.seq += 1;
         // While a process is being made its pid comes from itself, until then there is none.
-        let record = Record { seq: self.seq, service, child: 0 };
+        let record = Record { seq: self.seq, service, child: Child::default() };
         if let Err(errno) = self.ledger.write(self.index, &record) {
             self.say(format_args!("cannot record its state: {}", errno.desc()));
         }
@@ -459,6 +462,7 @@ fn is_seen(service: &Service, before: &Service) -> bool {
         failures: 0,
         reload_due: false,
         post_due: false,
+        asked: false,
         ..*service
     };
     visible(service) != visible(before)

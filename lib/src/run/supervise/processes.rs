@@ -2,19 +2,24 @@
 //!
 //! Owns: the order "seen, recorded, reaped". Must never: send a signal to a pid that may be another's.
 
-use super::{Supervisor, takeover};
+use super::Supervisor;
 use crate::exit::Exit;
-use crate::model::service::{Beside, Ending, Event, Kind, Phase, Reason, Service};
+use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service};
 use crate::signal;
+use crate::sys::owned::Whole;
 use crate::sys::process::{self, Children};
-use crate::sys::{clock, oom, raw};
+use crate::sys::{clock, oom};
 use nix::errno::Errno;
-use std::os::fd::AsFd;
+use std::collections::BTreeSet;
 
 impl Supervisor<'_> {
-    /// Every death is seen, recorded, then reaped: killed in between, the zombie is zei-init's.
+    /// Every death is seen, recorded, then reaped: killed in between, the zombie is zei-init's, which tells of it by
+    /// CHLD as well.
     pub(super) fn reap(&mut self) {
-        let mut others = false;
+        if self.adopted {
+            self.take_end_of_main();
+        }
+        let mut others = self.adopted;
         loop {
             match process::look() {
                 Children::Ended(pid, exit) if self.is_main(pid) => {
@@ -40,7 +45,10 @@ impl Supervisor<'_> {
                     self.sweep_jobs();
                     return self.feed(Event::Reaped);
                 }
-                Children::None if others => return self.feed(Event::Empty),
+                Children::None if others => {
+                    let gone = self.service.process.is_none() && self.is_alone(None);
+                    return self.feed(if gone { Event::Empty } else { Event::Reaped });
+                }
                 Children::Alive | Children::None => return,
             }
         }
@@ -51,10 +59,15 @@ impl Supervisor<'_> {
     }
 
     fn end_main(&mut self, exit: Exit) {
-        self.main = None;
-        let alone = process::look() == Children::None;
+        (self.main, self.main_has_ended) = (None, false);
+        let alone = self.is_alone(self.service.process.map(|main| main.pid));
         let oom = exit == Exit::Signal(signal::KILL) && self.was_short_of_memory();
         self.feed(Event::Exited { exit, alone, oom });
+    }
+
+    /// Nothing of the service lives, this process apart.
+    fn is_alone(&self, spared: Option<u32>) -> bool {
+        process::look() == Children::None && !(self.adopted && self.orphans.exist_but(spared))
     }
 
     /// Whether a death by KILL that nobody here has asked for was for want of memory.
@@ -68,37 +81,33 @@ impl Supervisor<'_> {
         oom
     }
 
-    /// The main process, which is another's child, has ended; its parent alone knows how. Where it has become this
-    /// one's own child meanwhile, it is reaped as any other.
+    /// The main process, which is another's child, has ended; its parent alone knows how, and zei-init tells. Where it
+    /// has become this one's own child meanwhile, it is reaped as any other.
     pub(super) fn take_end_of_main(&mut self) {
         let Some(main) = self.main.as_ref().filter(|main| main.has_ended()).map(|main| main.process) else { return };
-        if process::parent(main.pid) == Some(std::process::id()) {
+        let parent = process::parent(main.pid);
+        if parent == Some(std::process::id()) {
+            self.main = None;
             return self.reap();
         }
-        if self.service.phase == Phase::Failed(Reason::Stray) {
-            return self.take_end_of_stray();
-        }
         self.hear();
-        if self.service.process == Some(main) {
-            self.end_main(Exit::Code(0));
+        if self.service.process != Some(main) {
+            self.main = None;
+            return;
         }
-    }
-
-    /// What a predecessor had left, and could not be killed, is gone.
-    fn take_end_of_stray(&mut self) {
-        match takeover::look_for_more(self.index) {
-            Ok(()) => {
-                self.main = None;
-                self.feed(Event::Empty);
-            }
-            Err(another) => self.main = another,
+        let told = self.ledger.end(self.index).filter(|end| (end.run, end.pid) == (self.service.run, main.pid));
+        match told {
+            Some(end) => self.end_main(end.exit),
+            // It says so when it has reaped it.
+            None if parent == Some(self.orphans.init) => self.main_has_ended = true,
+            None => self.end_main(Exit::Code(0)),
         }
     }
 
     /// Sends a signal to the main process.
     pub(super) fn signal_main(&self, number: u8) -> Result<(), Errno> {
         match (&self.main, self.service.process) {
-            (Some(held), _) => raw::pidfd_send(held.as_fd(), number),
+            (Some(held), _) => held.signal(number),
             (None, Some(main)) => process::signal_child(main.pid, number),
             (None, None) => Err(Errno::ESRCH),
         }
@@ -108,10 +117,10 @@ impl Supervisor<'_> {
         self.kill_probe();
         let Some(main) = self.service.process else { return };
         for number in [number, signal::CONT] {
-            let sent = if group && self.main.is_none() {
-                process::signal_group(main.pid, number)
-            } else {
-                self.signal_main(number)
+            let sent = match &self.main {
+                Some(held) if group => held.signal_group(number),
+                None if group => process::signal_group(main.pid, number),
+                Some(_) | None => self.signal_main(number),
             };
             match sent {
                 Ok(()) => {}
@@ -124,19 +133,43 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn ask_rest(&mut self) {
-        self.kill_probe();
-        self.asked = process::ask_descendants(&self.asked);
+    /// All that belongs to the service.
+    fn whole(&self) -> Whole {
+        let main = self.service.process.map(|main| main.pid);
+        let job = match self.service.beside {
+            Beside::Job { process, .. } => process.map(|job| job.pid),
+            Beside::Nothing | Beside::Due(_) => None,
+        };
+        let orphans = self.adopted.then_some(self.orphans);
+        Whole { awaited: [main, job], orphans, strangers: BTreeSet::new() }
     }
 
-    pub(super) fn kill(&mut self) {
-        let count = process::kill_children();
+    pub(super) fn ask_rest(&mut self) -> Option<Event> {
+        self.kill_probe();
+        let (all, frozen) = self.whole().find(false);
+        all.signal(if frozen { &[signal::TERM] } else { &[signal::TERM, signal::CONT] }, &mut self.asked);
+        if frozen {
+            // All have got it before any goes on.
+            all.signal(&[signal::CONT], &mut BTreeSet::new());
+        }
+        self.is_all_gone()
+    }
+
+    pub(super) fn kill(&mut self) -> Option<Event> {
+        let again = self.killed.replace(self.service.since) == Some(self.service.since);
+        let (all, _frozen) = self.whole().find(again);
+        let count = all.signal(&[signal::KILL], &mut BTreeSet::new());
         // Once for each stop, and not where the configuration wants a kill; working out a schedule is no stop.
         let planning = matches!(self.service.beside, Beside::Job { kind: Kind::Plan, .. });
-        let late = self.definition.policy.stop_signal != signal::KILL && self.said != Some(self.service.since);
+        let late = self.definition.policy.stop_signal != signal::KILL && !again;
         if late && !planning && count > 0 {
-            self.said = Some(self.service.since);
             self.say(format_args!("did not end in time; killed {count} of its processes"));
         }
+        self.is_all_gone()
+    }
+
+    /// What was reaped in passing is told by nobody else, nor is where orphans went meanwhile.
+    fn is_all_gone(&self) -> Option<Event> {
+        (self.service.process.is_none() && self.is_alone(None)).then_some(Event::Empty)
     }
 }

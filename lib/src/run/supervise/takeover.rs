@@ -1,72 +1,85 @@
 //! What a supervisor finds that replaces a killed one.
 //!
-//! Owns: ending what the predecessor left running. Must never: let a service start beside it.
+//! Owns: finding the service that its predecessor left running, and ending the jobs. Must never: let a service start
+//! beside it.
 
 use super::to_timeout;
 use crate::model::record::Record;
-use crate::model::service::{self, Event, Phase, Service};
-use crate::model::time::{Span, Time};
+use crate::model::service::{self, Event, Main, Phase, Service};
+use crate::model::time::Span;
 use crate::signal;
-use crate::sys::process::Held;
-use crate::sys::{clock, process, raw};
-use nix::errno::Errno;
+use crate::sys::clock;
+use crate::sys::ledger::Ledger;
+use crate::sys::owned::Orphans;
+use crate::sys::process::{self, Held};
 use nix::poll::{PollFd, PollFlags, poll};
-use std::os::fd::AsFd;
+use std::collections::BTreeSet;
 
-/// A predecessor died. What it left running can't be waited for by this process, so all of it is ended
-/// and the policy decides, as if the service had been killed. What survives that is held where it can be.
-pub fn recover(record: Record, index: usize) -> (Service, Option<Event>, Option<Held>) {
-    // An orphan is zei-init's child now; a pid that is not has become somebody else's.
-    let init = nix::unistd::getppid().as_raw().unsigned_abs();
-    let left = service::left_behind(&record.service, record.child)
-        .filter(|left| process::parent(left.pid) == Some(init))
-        .filter(|left| left.start == 0 || process::start_time(left.pid) == Some(left.start));
-    let deadline = clock::now().plus(Span::seconds(10));
-    let mut ended = left.map_or(Ok(()), |left| end(left.pid, deadline));
-    // What ends leaves its own children to zei-init, so they are looked for until there are none.
-    let may_have_left = service::may_have_left(&record.service);
-    while ended.is_ok()
-        && may_have_left
-        && let Some(pid) = process::orphan_with_mark(init, index)
-    {
-        ended = end(pid, deadline);
-    }
-    let (gone, left, stray) = match ended {
-        Ok(()) => (true, left, None),
-        Err(stray) => (false, stray.as_ref().map(|stray| stray.process), stray),
-    };
-    let (service, event) = service::take_over(record.service, left, gone, clock::now());
-    // The clock may have been set while nobody watched it.
-    let planned = matches!(service.phase, Phase::Planned { .. });
-    (service, event.or_else(|| planned.then(|| Event::ClockSet(clock::wall()))), stray)
+/// What was killed has so long to be gone, before anything else is done. What is not by then is looked after later.
+const PATIENCE: Span = Span::seconds(1);
+
+/// What there is to go on with.
+pub struct Found {
+    /// The service as it stands.
+    pub service: Service,
+    /// What happens first.
+    pub events: [Option<Event>; 2],
+    /// Its main process, zei-init's child now.
+    pub main: Option<Held>,
+    /// Processes of it may be zei-init's children.
+    pub adopted: bool,
 }
 
-/// What survived a predecessor's end is gone; `Ok`: and so is all else of it. Whatever came to light is killed too.
-pub fn look_for_more(index: usize) -> Result<(), Option<Held>> {
-    let init = nix::unistd::getppid().as_raw().unsigned_abs();
-    while let Some(pid) = process::orphan_with_mark(init, index) {
-        // It is not waited for: whoever holds it is woken.
-        end(pid, clock::now())?;
+/// A predecessor died, and so have the locks that it held: nobody writes the record any more, and what it had begun to
+/// make is made, or never will be. The service goes on as it is; probes and hooks are killed.
+pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans) -> Found {
+    let adopted = service::may_have_left(&record.service);
+    if adopted {
+        end_jobs(orphans);
     }
-    Ok(())
+    let (state, held) = find(record, ledger, orphans);
+    let spared = held.as_ref().map(|held| held.process.pid);
+    let left = adopted && orphans.exist_but(spared);
+    let (service, mut events) = service::take_over(record.service, state, left, clock::now());
+    if let Phase::Planned { .. } = service.phase {
+        // The clock may have been set while nobody watched it.
+        events = [Some(Event::ClockSet(clock::wall())), None];
+    }
+    Found { service, events, main: held, adopted }
 }
 
-/// Kills a process that is not this one's child, and waits for its end until then. One that goes on is given back, held
-/// where that is possible.
-fn end(pid: u32, deadline: Time) -> Result<(), Option<Held>> {
-    let held = match process::hold_other(pid) {
-        Ok(held) => held,
-        Err(Errno::ESRCH) => return Ok(()),
-        Err(_) => {
-            // No descriptor to wait with (ENOSYS in an old sandbox): it is killed, but nothing may start beside it.
-            let _may_be_gone = process::signal_child(pid, signal::KILL);
-            return Err(None);
+/// What has become of the main process. It is held first and asked for its end then: as long as zei-init has not told of
+/// that, its pid can't be another's.
+fn find(record: &Record, ledger: &Ledger, orphans: &Orphans) -> (Main, Option<Held>) {
+    let Some(known) = service::left_behind(&record.service, record.child.pid) else { return (Main::None, None) };
+    if let (None, Some(failure)) = (record.service.process, record.child.failure) {
+        return (Main::NotMade(failure), None);
+    }
+    let held = process::hold_other(known.pid).ok();
+    let told = ledger.end(orphans.index).filter(|end| (end.run, end.pid) == (record.service.run, known.pid));
+    if let Some(end) = told {
+        return (Main::Ended(known, end.exit), None);
+    }
+    match held.filter(|held| [0, held.process.start].contains(&known.start)) {
+        Some(held) => (Main::Runs(held.process), Some(held)),
+        // Another's child, which that has reaped: nobody knows how it ended.
+        None => (Main::Ended(known, crate::exit::Exit::Code(0)), None),
+    }
+}
+
+/// Kills the jobs, and waits for their end.
+fn end_jobs(orphans: &Orphans) {
+    let deadline = clock::now().plus(PATIENCE);
+    while clock::now() < deadline {
+        // What ends leaves its own children to zei-init, so they are looked for until there are none.
+        let jobs = orphans.jobs();
+        if jobs.is_empty() {
+            return;
         }
-    };
-    let _it_is_gone = raw::pidfd_send(held.as_fd(), signal::KILL);
-    let mut gone = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut gone, to_timeout(deadline.since(clock::now()))) {
-        Ok(0) => Err(Some(held)),
-        Ok(_) | Err(_) => Ok(()),
+        jobs.signal(&[signal::KILL], &mut BTreeSet::new());
+        for job in jobs.held() {
+            let left = to_timeout(deadline.since(clock::now()));
+            let _gone_or_late = poll(&mut [PollFd::new(job, PollFlags::POLLIN)], left);
+        }
     }
 }

@@ -228,7 +228,9 @@ impl Supervisor<'_> {
         if self.service.process.is_none_or(|main| main.pid == pid) {
             return;
         }
-        let Some(held) = process::hold(pid) else { return };
+        let adopted = self.orphans;
+        let is_own = |pid| self.adopted && adopted.marks.owner(pid) == Some(adopted.index);
+        let Some(held) = process::hold(pid, is_own) else { return };
         self.feed(Event::MainIs(held.process));
         if self.service.process == Some(held.process) {
             self.main = Some(held);

@@ -6,6 +6,7 @@ use super::{Supervisor, to_timeout};
 use crate::model::service::Event;
 use crate::model::time::Time;
 use crate::sys::clock;
+use crate::sys::process::Held;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -31,7 +32,7 @@ impl Supervisor<'_> {
             self.voice.descriptor(),
             self.jobs.descriptor(),
             self.waiting.descriptor(),
-            self.main.as_ref().map(AsFd::as_fd),
+            self.main.as_ref().filter(|_| !self.main_has_ended).and_then(Held::descriptor),
         ];
         if !self.watch.is_idle() {
             let own = sources.iter().flatten().map(|source| to_poll(*source));

@@ -54,7 +54,10 @@ fn one_that_dies_in_a_shutdown_is_replaced_and_only_its_successor_lets_the_next_
     let mut tree = tree_of(&[&[], &[0]]);
     change(&mut tree, &[(0, running()), (1, running())]);
     tree.step(Event::Shutdown, NOW);
-    assert_eq!(dies(&mut tree, 1, NOW), [Effect::Start(1)]);
+    // Its turn has come already, which it can't know.
+    assert_eq!(dies(&mut tree, 1, NOW), [Effect::Start(1), Effect::Dismiss(1)]);
+    // The other's has not.
+    assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0)]);
     assert_eq!(tree.step(Event::SupervisorEnded { index: 1, clean: true }, NOW), [Effect::Dismiss(0)]);
 }
 
@@ -66,9 +69,9 @@ fn one_that_was_to_be_replaced_later_is_at_once_in_a_shutdown_if_its_service_may
     dies(&mut tree, 0, NOW);
     tree.step(Event::Shutdown, NOW);
     assert_eq!(tree.deadline(), Some(NOW));
-    assert_eq!(tree.step(Event::Timer, NOW), [Effect::Start(0)]);
+    assert_eq!(tree.step(Event::Timer, NOW), [Effect::Start(0), Effect::Dismiss(0)]);
     // And again and again: there is a service to stop.
-    assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0)]);
+    assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0), Effect::Dismiss(0)]);
 }
 
 #[test]
@@ -77,11 +80,11 @@ fn in_a_shutdown_ten_are_replaced_at_once_and_then_one_every_second() {
     change(&mut tree, &[(0, running())]);
     tree.step(Event::Shutdown, NOW);
     for _ in 0..10 {
-        assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0)]);
+        assert_eq!(dies(&mut tree, 0, NOW), [Effect::Start(0), Effect::Dismiss(0)]);
     }
     assert_eq!(dies(&mut tree, 0, NOW), []);
     assert_eq!(tree.step(Event::Timer, Time(at(1).0 - 1)), []);
-    assert_eq!(tree.step(Event::Timer, at(1)), [Effect::Start(0)]);
+    assert_eq!(tree.step(Event::Timer, at(1)), [Effect::Start(0), Effect::Dismiss(0)]);
 }
 
 #[test]

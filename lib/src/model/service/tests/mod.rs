@@ -296,57 +296,6 @@ fn a_condition_holds_as_the_contract_says_in_every_phase() {
 }
 
 #[test]
-fn a_successor_goes_on_where_its_predecessor_was_killed() {
-    let never = Policy::default();
-    let always = Policy { restart: Restart::Always, ..never };
-    let taken = |service: Service, child, policy: &Policy| {
-        let left = left_behind(&service, child);
-        let (service, event) = take_over(service, left, true, SOON);
-        let after = event.map_or(service, |event| step(service, event, SOON, policy).0);
-        (left.map(|left| left.pid), after)
-    };
-    // Between the record and the process: nothing was started.
-    let (left, service) = taken(at(Phase::Spawning), 0, &never);
-    assert_eq!((left, service.phase), (None, Phase::Waiting));
-    // While a hook ran: it is begun anew.
-    let (left, service) = taken(at(Phase::Preparing), 0, &never);
-    assert_eq!((left, service.phase, service.beside), (None, Phase::Waiting, Beside::Nothing));
-    // Between the process and the record.
-    let (left, service) = taken(at(Phase::Spawning), 9, &never);
-    assert_eq!((left, service.phase), (Some(9), Phase::Failed(Reason::Ended)));
-    for phase in [STARTING, Phase::Running] {
-        let (left, service) = taken(at(phase), 0, &always);
-        assert_eq!((left, service.phase), (Some(7), Phase::RestartPending { at: SOON.plus(Span::seconds(1)) }));
-        // Its end was seen and recorded: that is how it ended.
-        let seen = Service { process: None, ending: Some(Ending::Exited(Exit::Code(3))), ..at(phase) };
-        let (left, service) = taken(seen, 0, &never);
-        assert_eq!((left, service.phase), (None, Phase::Failed(Reason::Ended)));
-        assert_eq!(service.ending, seen.ending);
-    }
-    for stage in STAGES {
-        for (then, phase) in
-            [(Then::Down, Phase::Stopped), (Then::Start, Phase::Waiting), (Then::Leave, Phase::Stopped)]
-        {
-            for process in [None, Some(MAIN)] {
-                let (_, service) = taken(Service { process, ..at(stopping(stage, then)) }, 0, &never);
-                assert_eq!((service.phase, service.process), (phase, None), "{stage:?} {then:?}");
-            }
-        }
-    }
-    // What can't be killed is never joined by a second one.
-    let (stuck, event) = take_over(at(Phase::Running), Some(MAIN), false, SOON);
-    assert_eq!((stuck.phase, stuck.process, event), (Phase::Failed(Reason::Stray), Some(MAIN), None));
-    for phase in resting() {
-        // What had survived a kill is gone by now.
-        let phase_after = if phase == Phase::Failed(Reason::Stray) { Phase::Failed(Reason::Ended) } else { phase };
-        assert_eq!(taken(at(phase), 0, &always), (None, Service { phase: phase_after, ..at(phase) }));
-    }
-    // The plan that died with it is made again.
-    let planning = taken(at(Phase::Planning), 0, &never).1;
-    assert_eq!((planning.phase, planning.beside), (Phase::Planning, Beside::Due(SOON)));
-}
-
-#[test]
 fn a_service_begins_anew_with_what_others_count_by_and_nothing_else() {
     let policy = Policy { restart: Restart::Always, ..Policy::default() };
     let shutdown = Some(Shutdown { deadline: SOON, signal: None });

@@ -1,75 +1,153 @@
-//! What a successor takes over, field by field.
+//! What a successor takes over, field by field, and where it goes on.
 
 use super::*;
 
-/// With all that died with its supervisor.
+const ENDED: Exit = Exit::Code(3);
+
+/// With a probe that died with its supervisor.
 fn left(phase: Phase) -> Service {
-    let beside = Beside::Due(SOON);
-    Service { process: Some(MAIN), beside, probe_at: SOON, reload_due: true, watchdog_at: SOON, ..at(phase) }
+    Service { beside: job(Kind::Health), probe_at: SOON, reload_due: true, watchdog_at: SOON, ..at(phase) }
+}
+
+fn job(kind: Kind) -> Beside {
+    Beside::Job { kind, process: Some(MAIN), deadline: SOON, killed: false }
 }
 
 /// Without it.
 fn cleared(phase: Phase) -> Service {
-    Service {
-        process: None,
-        beside: Beside::Nothing,
-        probe_at: Time::NEVER,
-        reload_due: false,
-        watchdog_at: Time::NEVER,
-        ..left(phase)
+    let goes_on = matches!(phase, Phase::Starting { .. } | Phase::Running | Phase::Planning);
+    let beside = if goes_on { Beside::Due(SOON) } else { Beside::Nothing };
+    Service { beside, probe_at: Time::NEVER, reload_due: false, ..left(phase) }
+}
+
+fn is_begun(phase: Phase) -> bool {
+    matches!(phase, Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. })
+}
+
+#[test]
+fn a_service_that_runs_goes_on_as_it_is() {
+    for phase in every_phase() {
+        let same = cleared(phase);
+        let expected = match phase {
+            Phase::Preparing => (Service { phase: Phase::Waiting, since: SOON, ..same }, [None, None]),
+            Phase::Spawning => (same, [Some(Event::Spawned(MAIN)), None]),
+            _ if is_begun(phase) => (same, [Some(Event::TakenOver), None]),
+            _ => (same, [None, None]),
+        };
+        assert_eq!(take_over(left(phase), Main::Runs(MAIN), false, SOON), expected, "{phase:?}");
     }
 }
 
 #[test]
-fn nothing_that_died_with_a_supervisor_is_taken_over() {
-    let killed = Some(exit(Exit::Signal(signal::KILL), true));
-    for phase in every_phase() {
-        let same = cleared(phase);
-        let expected = match phase {
-            Phase::Preparing => (Service { phase: Phase::Waiting, since: SOON, ..same }, None),
-            // Its process was there, and the program may have been.
-            Phase::Spawning => (Service { phase: Phase::Starting { deadline: Time::NEVER }, ..same }, killed),
-            Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. } | Phase::Failed(Reason::Stray) => {
-                (same, killed)
-            }
-            Phase::Planning => (Service { beside: Beside::Due(SOON), ..same }, None),
-            _ => (same, None),
+fn an_end_meanwhile_is_told_with_what_it_has_left() {
+    for (phase, left_over) in every_phase().into_iter().flat_map(|phase| [(phase, false), (phase, true)]) {
+        let event = Some(Event::Exited { exit: ENDED, alone: !left_over, oom: false });
+        let events = match phase {
+            Phase::Spawning => [Some(Event::Spawned(MAIN)), event],
+            Phase::Failed(Reason::Stray) => [event, None],
+            _ if is_begun(phase) => [event, None],
+            Phase::Preparing => continue,
+            _ => [None, None],
         };
-        assert_eq!(take_over(left(phase), Some(MAIN), true, SOON), expected, "{phase:?}");
-        // Nothing may start beside what is not gone.
-        let ending =
-            if left(phase).process.is_some() { Some(Ending::Exited(Exit::Signal(signal::KILL))) } else { same.ending };
-        let stray = Service { phase: Phase::Failed(Reason::Stray), process: Some(MAIN), ending, since: SOON, ..same };
-        assert_eq!(take_over(left(phase), Some(MAIN), false, SOON), (stray, None), "{phase:?}");
+        let taken = take_over(left(phase), Main::Ended(MAIN, ENDED), left_over, SOON);
+        assert_eq!(taken, (cleared(phase), events), "{phase:?}");
     }
 }
 
 #[test]
 fn an_end_that_was_recorded_is_the_end_and_only_what_was_left_remains_to_be_seen() {
-    let recorded = Some(exit(Exit::Code(3), true));
-    for phase in every_phase() {
-        let ending = Some(Ending::Exited(Exit::Code(3)));
-        let service = Service { process: None, ending, ..left(phase) };
-        let same = Service { ending, ..cleared(phase) };
-        let expected = match phase {
-            Phase::Preparing | Phase::Spawning => (Service { phase: Phase::Waiting, since: SOON, ..same }, None),
+    for (phase, left_over) in every_phase().into_iter().flat_map(|phase| [(phase, false), (phase, true)]) {
+        let ending = Some(Ending::Exited(ENDED));
+        let gone = |service| Service { process: None, ending, ..service };
+        let events = match phase {
             Phase::Starting { .. } | Phase::Running | Phase::Stopping { stage: Stage::Drain | Stage::Main, .. } => {
-                (same, recorded)
+                [Some(Event::Exited { exit: ENDED, alone: !left_over, oom: false }), None]
             }
-            Phase::Stopping { .. } | Phase::Failed(Reason::Stray) => (same, Some(Event::Empty)),
-            Phase::Planning => (Service { beside: Beside::Due(SOON), ..same }, None),
-            _ => (same, None),
+            Phase::Stopping { .. } if left_over => [Some(Event::TakenOver), None],
+            Phase::Stopping { .. } => [Some(Event::Empty), None],
+            Phase::Failed(Reason::Stray) => [(!left_over).then_some(Event::Empty), None],
+            Phase::Preparing | Phase::Spawning => continue,
+            _ => [None, None],
         };
-        assert_eq!(take_over(service, None, true, SOON), expected, "{phase:?}");
-        // An end that stands in the record while a process does, too, is the one before.
-        let (_, event) = take_over(Service { process: Some(MAIN), ..service }, Some(MAIN), true, SOON);
-        assert_ne!(event, recorded, "{phase:?}");
+        let taken = take_over(gone(left(phase)), Main::None, left_over, SOON);
+        assert_eq!(taken, (gone(cleared(phase)), events), "{phase:?}");
     }
     // What never became the program has no end to go by.
-    let ending = Some(Ending::NotStarted(BROKEN));
-    let unseen = Service { process: None, ending, ..left(STARTING) };
-    let (_, event) = take_over(unseen, None, true, SOON);
+    let unseen = Service { process: None, ending: Some(Ending::NotStarted(BROKEN)), ..left(STARTING) };
+    let (_, [event, _]) = take_over(unseen, Main::None, false, SOON);
     assert_eq!(event, Some(exit(Exit::Signal(signal::KILL), true)));
+}
+
+#[test]
+fn a_start_that_came_to_nothing_begins_once_more_when_nothing_of_it_is_left() {
+    let none = Service { process: None, post_due: true, ..left(Phase::Spawning) };
+    for (phase, main) in [(Phase::Spawning, Main::None), (Phase::Preparing, Main::None)] {
+        let service = Service { phase, ..none };
+        let same = Service { post_due: false, beside: Beside::Nothing, since: SOON, ..cleared(phase) };
+        let same = Service { process: None, ..same };
+        let expected = (Service { phase: Phase::Waiting, ..same }, [None, None]);
+        assert_eq!(take_over(service, main, false, SOON), expected, "{phase:?}");
+        let killing = Phase::Stopping { stage: Stage::Kill, deadline: SOON.plus(Span::seconds(10)), then: Then::Start };
+        let expected = (Service { phase: killing, ..same }, [Some(Event::TakenOver), None]);
+        assert_eq!(take_over(service, main, true, SOON), expected, "{phase:?}");
+    }
+    let (service, events) = take_over(none, Main::NotMade(BROKEN), false, SOON);
+    assert_eq!((service.phase, events), (Phase::Spawning, [Some(Event::NotSpawned(BROKEN)), None]));
+}
+
+#[test]
+fn what_a_killed_job_would_have_found_out_is_looked_for_again() {
+    let beside = |phase, beside, probe_at| {
+        let service = Service { beside, probe_at, ..at(phase) };
+        take_over(service, Main::Runs(MAIN), false, SOON).0.beside
+    };
+    let later = SOON.plus(Span(1));
+    for phase in [STARTING, Phase::Running, Phase::Planning] {
+        for kind in [Kind::Ready, Kind::Health, Kind::Plan] {
+            assert_eq!(beside(phase, job(kind), Time::NEVER), Beside::Due(SOON), "{phase:?} {kind:?}");
+        }
+        assert_eq!(beside(phase, job(Kind::Reload), Time::NEVER), Beside::Nothing);
+        assert_eq!(beside(phase, job(Kind::Reload), later), Beside::Due(later));
+        assert_eq!(beside(phase, Beside::Due(later), Time::NEVER), Beside::Due(later));
+    }
+    for kind in [Kind::Ready, Kind::Health, Kind::Reload, Kind::Plan, Kind::PostStop] {
+        assert_eq!(beside(stopping(Stage::Main, Then::Down), job(kind), later), Beside::Nothing, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_stop_goes_on_and_its_signal_is_not_sent_twice() {
+    let group = Policy { stop_scope: StopScope::Group, ..Policy::default() };
+    let next = |service, policy: &Policy| step(service, Event::TakenOver, SOON, policy);
+    let main = at(stopping(Stage::Main, Then::Down));
+    for (policy, scope) in [(Policy::default(), false), (group, true)] {
+        let asks = |signal| Some(Action::Ask { signal, group: scope });
+        assert_eq!(next(main, &policy), (main, asks(signal::TERM)));
+        let sick = Service { fault: Some(Fault::Watchdog), ..main };
+        assert_eq!(next(sick, &policy), (sick, asks(signal::ABRT)));
+        let shutdown = Some(Shutdown { deadline: SOON, signal: Some(signal::INT) });
+        let told = Service { shutdown, ..main };
+        assert_eq!(next(told, &policy), (told, asks(signal::INT)));
+    }
+    let (asked, action) = step(main, Event::Asked, SOON, &Policy::default());
+    assert_eq!((asked, action), (Service { asked: true, ..main }, None));
+    assert_eq!(next(asked, &Policy::default()), (asked, None));
+    // Its end is known, and not yet taken.
+    let gone = Service { process: None, ..main };
+    assert_eq!(next(gone, &Policy::default()), (gone, None));
+    for phase in every_phase() {
+        let action = match phase {
+            Phase::Stopping { stage: Stage::Main, .. } => continue,
+            Phase::Stopping { stage: Stage::Rest, .. } => Some(Action::AskRest),
+            Phase::Stopping { stage: Stage::Kill | Stage::Post, .. } => Some(Action::Kill),
+            _ => None,
+        };
+        assert_eq!(next(at(phase), &Policy::default()), (at(phase), action), "{phase:?}");
+        assert_eq!(step(at(phase), Event::Asked, SOON, &Policy::default()), (at(phase), None), "{phase:?}");
+    }
+    // The next stop asks again.
+    let (again, action) = step(Service { asked: true, ..at(Phase::Running) }, Event::Stop, SOON, &Policy::default());
+    assert!(!again.asked && matches!(action, Some(Action::Ask { .. })));
 }
 
 #[test]

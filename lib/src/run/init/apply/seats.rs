@@ -4,6 +4,7 @@
 
 use super::{Current, Refused};
 use crate::model::change::Fate;
+use crate::model::child::Child;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{Outline, Voice};
 use crate::model::init::Retirement;
@@ -98,7 +99,7 @@ impl Running {
         let ledger = &self.shared.ledger;
         if let (Some(record), Some(definition)) = (ledger.read(index), definition) {
             let service = service::renewed(&record.service, want, clock::now(), &definition.policy);
-            self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: 0 }));
+            self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: Child::default() }));
         }
         self.note(index, ledger.mark(index, Slot::of(self.name(index))));
         if let Some(definition) = definition {

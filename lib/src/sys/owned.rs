@@ -185,9 +185,14 @@ impl Orphans {
         (mark == job || (mark == service && !jobs_only)) && !is_zombie(pid)
     }
 
-    /// Whether there is one that lives, this one apart.
+    /// Whether there is one that lives, this one apart, or whether that can't be known.
     pub fn exist_but(&self, spared: Option<u32>) -> bool {
-        listed_children(self.init).into_iter().any(|pid| Some(pid) != spared && self.has(pid, false))
+        let children = listed_children(self.init);
+        if children.is_empty() {
+            // This process itself is one of them, unless zei-init is gone and its children are another's.
+            return nix::unistd::getppid().as_raw().unsigned_abs() == self.init;
+        }
+        children.into_iter().any(|pid| Some(pid) != spared && self.has(pid, false))
     }
 
     /// Held first: what is read then is of the same process. Without pidfd (ENOSYS) by its pid.

@@ -104,24 +104,29 @@ pub fn is_descendant(pid: u32) -> bool {
 pub struct Held {
     /// Which it is.
     pub process: Process,
-    /// Without pidfd (ENOSYS in an old sandbox) its end has to be told by its parent.
+    /// Without one (ENOSYS in an old sandbox) its end has to be told by its parent.
     descriptor: Option<OwnedFd>,
 }
 
 /// Holds a process that lives, if it is a descendant of this one, or one of its own by another sign.
 pub fn hold(pid: u32, is_own: impl Fn(u32) -> bool) -> Option<Held> {
-    let held = hold_other(pid).ok().filter(|held| held.descriptor.is_some());
+    let held = hold_other(pid).filter(|held| held.descriptor.is_some() && held.process.start != 0);
     held.filter(|held| (is_descendant(pid) || is_own(pid)) && !held.has_ended())
 }
 
-/// Holds a process that is not this one's child. `ESRCH` where it is gone.
-pub fn hold_other(pid: u32) -> Result<Held, Errno> {
+/// Holds a process that is not this one's child; `None` where it is gone, and only there: one for which there is no
+/// descriptor (EMFILE, ENFILE, ENOSYS) lives all the same. Its start time is 0 where it can't be read.
+pub fn hold_other(pid: u32) -> Option<Held> {
     // Held first: what is read then is of the same process, unless that has ended.
     let descriptor = match raw::pidfd_open(pid) {
-        Err(Errno::ENOSYS) => None,
-        held => Some(held?),
+        Err(Errno::ESRCH) => return None,
+        held => held.ok(),
     };
-    Ok(Held { process: Process { pid, start: start_time(pid).ok_or(Errno::ESRCH)? }, descriptor })
+    let start = start_time(pid);
+    if start.is_none() && kill(to_pid(pid), None) == Err(Errno::ESRCH) {
+        return None;
+    }
+    Some(Held { process: Process { pid, start: start.unwrap_or(0) }, descriptor })
 }
 
 impl Held {
@@ -134,7 +139,11 @@ impl Held {
     pub fn has_ended(&self) -> bool {
         match self.descriptor() {
             Some(descriptor) => poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0),
-            None => start_time(self.process.pid) != Some(self.process.start) || is_zombie(self.process.pid),
+            // What can't be read is not known to have ended.
+            None => match start_time(self.process.pid) {
+                Some(start) => ![0, start].contains(&self.process.start) || is_zombie(self.process.pid),
+                None => kill(to_pid(self.process.pid), None) == Err(Errno::ESRCH),
+            },
         }
     }
 

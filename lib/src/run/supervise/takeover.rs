@@ -55,12 +55,13 @@ fn find(record: &Record, ledger: &Ledger, orphans: &Orphans) -> (Main, Option<He
     if let (None, Some(failure)) = (record.service.process, record.child.failure) {
         return (Main::NotMade(failure), None);
     }
-    let held = process::hold_other(known.pid).ok();
+    let held = process::hold_other(known.pid);
     let told = ledger.end(orphans.index).filter(|end| (end.run, end.pid) == (record.service.run, known.pid));
     if let Some(end) = told {
         return (Main::Ended(known, end.exit), None);
     }
-    match held.filter(|held| [0, held.process.start].contains(&known.start)) {
+    let is_same = |held: &Held| held.process.start == 0 || [0, held.process.start].contains(&known.start);
+    match held.filter(is_same) {
         Some(held) => (Main::Runs(held.process), Some(held)),
         // Another's child, which that has reaped: nobody knows how it ended.
         None => (Main::Ended(known, crate::exit::Exit::Code(0)), None),

@@ -7,7 +7,7 @@ use zei::exit::Exit;
 use zei::protocol::status::State;
 use zei::signal;
 use zei::sys::raw;
-use zei_tests::process::{descendants, is_alive};
+use zei_tests::process::{descendants, is_alive, name};
 use zei_tests::tree::{Plan, Tree};
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
@@ -236,4 +236,26 @@ fn a_stopped_service_stays_stopped_whatever_its_policy_and_its_dependents_keep_r
     assert_eq!(tree.status("web").unwrap().pid, Some(web));
     tree.ask("start db");
     assert_eq!(tree.until_state("db", State::Running).run, 2);
+}
+
+/// A service of 32 processes each of which does nothing but make another and end; `trap` is what all of them do first.
+fn hopping(trap: &str) -> Tree {
+    let tree = Tree::start(&format!(
+        "services:\n  web: {{stop_grace_period: 300ms, shell: \"{trap} hop() {{ hop & }}; i=0; \
+         while [ $i -lt 32 ]; do hop & i=$((i+1)); done; echo up >$J; while :; do sleep 4000; done\"}}\n"
+    ));
+    tree.journal.expect("up");
+    tree
+}
+
+#[test]
+fn what_makes_another_process_all_the_time_is_gone_after_a_stop() {
+    for trap in ["", "trap '' TERM;"] {
+        let tree = hopping(trap);
+        tree.ask("stop web --timeout 30");
+        let left: Vec<u32> = tree.descendants().into_iter().filter(|pid| is_alive(*pid)).collect();
+        let left: Vec<String> = left.into_iter().filter_map(name).collect();
+        assert_eq!(left, ["zei-supervise"], "{trap}");
+        assert_eq!(tree.status("web").unwrap().state, State::Stopped);
+    }
 }

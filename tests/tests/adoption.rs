@@ -109,7 +109,6 @@ fn an_end_while_there_is_no_supervisor_is_followed_by_what_the_policy_says() {
         let after = tree.until("web", "up again", |status| status.state == State::Running && status.run == round + 1);
         assert_eq!((after.restarts, after.exit), (round, Some(Exit::Code(9))));
         assert!(!is_alive(main));
-        // A supervisor that stands for a while is replaced at once; this is about the service.
     }
 }
 

@@ -193,6 +193,22 @@ mod tests {
     use crate::name::ServiceName;
 
     #[test]
+    fn a_record_is_locked_until_whoever_has_locked_it_lets_go() {
+        let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
+        ledger.make_room(2).unwrap();
+        let first = ledger.lock(0).unwrap();
+        // Another's is free.
+        assert!(ledger.lock(1).is_some());
+        let (sender, taken) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.send(ledger.lock(0).is_some()));
+            assert!(taken.recv_timeout(std::time::Duration::from_millis(100)).is_err());
+            drop(first);
+            assert_eq!(taken.recv_timeout(std::time::Duration::from_secs(60)), Ok(true));
+        });
+    }
+
+    #[test]
     fn what_zei_init_says_of_a_service_and_what_its_supervisor_records_are_written_side_by_side() {
         let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
         ledger.make_room(2).unwrap();

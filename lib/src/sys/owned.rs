@@ -2,7 +2,9 @@
 //!
 //! Owns: the marks. Must never: send a signal to a process that has not been found to be the service's while it was held.
 
+use crate::model::time::Span;
 use crate::signal;
+use crate::sys::clock;
 use crate::sys::process::{self, children, is_zombie, listed_children, parent, signal_child, soft_locks};
 use crate::sys::raw;
 use nix::errno::Errno;
@@ -62,15 +64,19 @@ impl Targets {
 /// Everything that belongs to a service: the children of this process and what lies below them, and the orphans.
 #[derive(Debug)]
 pub struct Whole {
-    /// Children whose ends somebody waits for: they are not reaped here.
-    pub awaited: [Option<u32>; 2],
-    /// Where else something of it may be.
-    pub orphans: Option<Orphans>,
+    awaited: [Option<u32>; 2],
+    orphans: Option<Orphans>,
     /// Children of zei-init that are none of its.
-    pub strangers: BTreeSet<u32>,
+    strangers: BTreeSet<u32>,
 }
 
 impl Whole {
+    /// `awaited`: children whose ends somebody waits for, so that they are not reaped in passing; `orphans`: where else
+    /// something of it may be.
+    pub fn new(awaited: [Option<u32>; 2], orphans: Option<Orphans>) -> Whole {
+        Whole { awaited, orphans, strangers: BTreeSet::new() }
+    }
+
     /// All that there is at this moment; where that is many, or `fast`, because something makes children faster than they
     /// are found, all of it is frozen, as by [`Whole::freeze`]. True: it is.
     pub fn find(&mut self, fast: bool) -> (Targets, bool) {
@@ -112,10 +118,11 @@ impl Whole {
     /// Stops all of it (SIGSTOP), so that nothing can make another that is not seen, and returns it. What is stopped was
     /// stopped before a second look found nothing new: first what lies near, as that can be fast, then all.
     fn freeze(&mut self) -> Targets {
-        // Nobody can make children that fast: what is stopped makes none.
-        const SWEEPS: usize = 5000;
+        // What is stopped makes none, so it takes milliseconds; nobody is kept waiting for longer than this.
+        const PATIENCE: Span = Span::seconds(1);
+        let until = clock::now().plus(PATIENCE);
         let mut stopped = BTreeSet::new();
-        for _sweep in 0..SWEEPS {
+        while clock::now() < until {
             let mut all = self.nearest(&stopped);
             if all.signal(&[signal::STOP], &mut stopped) > 0 {
                 continue;

@@ -135,6 +135,11 @@ impl Held {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
+    /// The same process, whose end somebody else will tell of.
+    pub fn unwatched(self) -> Held {
+        Held { descriptor: None, ..self }
+    }
+
     /// Whether it has ended, be it reaped or not. Its parent alone learns how.
     pub fn has_ended(&self) -> bool {
         match self.descriptor() {

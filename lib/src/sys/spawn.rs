@@ -340,6 +340,31 @@ mod tests {
     }
 
     #[test]
+    fn a_process_writes_who_it_is_and_why_it_does_not_become_the_program() {
+        let record = crate::sys::memfd::empty("test").unwrap();
+        let word = |program, passed| {
+            nix::unistd::ftruncate(&record, 0).unwrap();
+            nix::unistd::ftruncate(&record, 8).unwrap();
+            let arguments = Strings::collect([program].into_iter());
+            let base = Spawn::new(arguments, Strings::collect(core::iter::empty()));
+            let made = spawn(&Spawn { record: Some((record.as_fd(), 0)), passed, ..base });
+            let mut bytes = [0; 8];
+            nix::sys::uio::pread(&record, &mut bytes, 0).unwrap();
+            (made, Child::decode(u64::from_le_bytes(bytes)))
+        };
+        let (made, child) = word(c"/bin/true", None);
+        assert_eq!(child, Child { pid: made.unwrap(), failure: None });
+        waitpid(Pid::from_raw(i32::try_from(child.pid).unwrap()), None).unwrap();
+        let failure = Failure { stage: SpawnStage::Execute, errno: Errno::ENOENT as i32 };
+        let (made, child) = word(c"/no/such/program", None);
+        assert_eq!((made, child.failure, child.pid != 0), (Err(failure), Some(failure), true));
+        // What stands at the number of the record by then is another file.
+        let other = OwnedFd::from(fs::File::open("/dev/null").unwrap());
+        let (made, child) = word(c"/no/such/program", Some((other.as_fd(), record.as_raw_fd())));
+        assert_eq!((made, child.failure), (Err(failure), None));
+    }
+
+    #[test]
     fn a_number_beyond_the_limit_is_an_error_that_says_so() {
         let (_tail, out) = Tail::new().unwrap();
         let failure = shell(c"true", &out, Some((out.as_fd(), 1 << 30))).unwrap_err();

@@ -220,21 +220,8 @@ pub(super) fn ask(service: &mut Service, then: Then, signal: u8, now: Time, poli
 
 /// The stop signal was sent.
 pub(super) fn asked(service: &mut Service) -> Option<Action> {
-    match service.phase {
-        Phase::Stopping { stage: Stage::Main, .. } => service.asked = true,
-        Phase::Stopping { stage: Stage::Drain | Stage::Rest | Stage::Kill | Stage::Post, .. }
-        | Phase::Waiting
-        | Phase::Preparing
-        | Phase::Spawning
-        | Phase::Starting { .. }
-        | Phase::Running
-        | Phase::RestartPending { .. }
-        | Phase::Scheduled { .. }
-        | Phase::Planning
-        | Phase::Planned { .. }
-        | Phase::Stopped
-        | Phase::Completed
-        | Phase::Failed(_) => {}
+    if let Phase::Stopping { stage: Stage::Main, .. } = service.phase {
+        service.asked = true;
     }
     None
 }

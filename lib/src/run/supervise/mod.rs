@@ -70,8 +70,6 @@ struct Supervisor<'a> {
     waiting: Waiting,
     /// The main process, where it is another's child.
     main: Option<Held>,
-    /// It has ended, and zei-init has not told how.
-    main_has_ended: bool,
     /// Where what a predecessor has left is found: zei-init's children.
     orphans: Orphans,
     /// There may be such.
@@ -161,7 +159,6 @@ fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Err
         jobs: Jobs::default(),
         waiting: Waiting::default(),
         main,
-        main_has_ended: false,
         orphans,
         adopted,
         _lock: lock,

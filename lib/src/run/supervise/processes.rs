@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service};
 use crate::signal;
 use crate::sys::owned::Whole;
-use crate::sys::process::{self, Children};
+use crate::sys::process::{self, Children, Held};
 use crate::sys::{clock, oom};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ impl Supervisor<'_> {
     }
 
     fn end_main(&mut self, exit: Exit) {
-        (self.main, self.main_has_ended) = (None, false);
+        self.main = None;
         let alone = self.is_alone(self.service.process.map(|main| main.pid));
         let oom = exit == Exit::Signal(signal::KILL) && self.was_short_of_memory();
         self.feed(Event::Exited { exit, alone, oom });
@@ -98,8 +98,8 @@ impl Supervisor<'_> {
         let told = self.ledger.end(self.index).filter(|end| (end.run, end.pid) == (self.service.run, main.pid));
         match told {
             Some(end) => self.end_main(end.exit),
-            // It says so when it has reaped it.
-            None if parent == Some(self.orphans.init) => self.main_has_ended = true,
+            // It says so when it has reaped it; there is nothing to watch until then.
+            None if parent == Some(self.orphans.init) => self.main = self.main.take().map(Held::unwatched),
             None => self.end_main(Exit::Code(0)),
         }
     }
@@ -140,8 +140,7 @@ impl Supervisor<'_> {
             Beside::Job { process, .. } => process.map(|job| job.pid),
             Beside::Nothing | Beside::Due(_) => None,
         };
-        let orphans = self.adopted.then_some(self.orphans);
-        Whole { awaited: [main, job], orphans, strangers: BTreeSet::new() }
+        Whole::new([main, job], self.adopted.then_some(self.orphans))
     }
 
     pub(super) fn ask_rest(&mut self) -> Option<Event> {

@@ -32,7 +32,7 @@ impl Supervisor<'_> {
             self.voice.descriptor(),
             self.jobs.descriptor(),
             self.waiting.descriptor(),
-            self.main.as_ref().filter(|_| !self.main_has_ended).and_then(Held::descriptor),
+            self.main.as_ref().and_then(Held::descriptor),
         ];
         if !self.watch.is_idle() {
             let own = sources.iter().flatten().map(|source| to_poll(*source));

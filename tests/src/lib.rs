@@ -20,6 +20,18 @@ use std::sync::Mutex;
 /// How long a test waits for what must come, before it calls that never.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Waits for what leaves nothing behind that could be waited on.
+///
+/// # Panics
+/// Where it does not come to hold within [`PATIENCE`].
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "not {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// The variable that names a directory of ready programs, to test those (a release, a static build).
 pub const BIN_DIR: &str = "ZEI_BIN_DIR";
 

@@ -5,22 +5,13 @@ use std::time::{Duration, Instant};
 use zei::exit::Exit;
 use zei::protocol::status::{State, Status};
 use zei::signal;
-use zei_tests::PATIENCE;
+use zei_tests::eventually;
 use zei_tests::process::{children, descendants, is_alive, kill, name};
 use zei_tests::tree::{Plan, Tree};
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 /// Long enough for what must not happen, far less than any time-out of what must.
 const SOON: Duration = Duration::from_secs(10);
-
-/// Waits for what leaves nothing behind that could be waited on.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not {what}");
-        std::thread::yield_now();
-    }
-}
 
 /// Kills a service's supervisor as it stands in the status, and waits until another one has told of it.
 fn orphan(tree: &Tree, service: &str, before: &Status) -> Status {

@@ -4,18 +4,9 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant};
 use zei::protocol::status::{Health, State};
 use zei::signal;
-use zei_tests::PATIENCE;
+use zei_tests::eventually;
 use zei_tests::process::{self, descendants, is_alive, name};
 use zei_tests::tree::{Plan, Tree, is_root};
-
-/// Waits for what leaves nothing behind that could be waited on.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not {what}");
-        std::thread::yield_now();
-    }
-}
 
 fn until_health(tree: &Tree, health: Health) -> zei::protocol::status::Status {
     tree.until("web", health.word(), |status| status.health == health)

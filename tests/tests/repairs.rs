@@ -13,21 +13,12 @@ use zei::protocol::status::State;
 use zei::signal;
 use zei_tests::process::{self, children, descendants, is_alive, name, switches};
 use zei_tests::tree::{Plan, Tree, is_root};
-use zei_tests::{PATIENCE, program, skipped};
+use zei_tests::{eventually, program, skipped};
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 const WEB: &str = "services:\n  web: {command: [sleep, infinity]}\n";
 /// Long enough for what must not happen, far less than any time-out of what must.
 const SOON: Duration = Duration::from_secs(10);
-
-/// Waits for what leaves nothing behind that could be waited on.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not {what}");
-        std::thread::yield_now();
-    }
-}
 
 /// Kills a service's supervisor and waits until the service runs under another one.
 fn replace_supervisor(tree: &Tree, service: &str) {

@@ -7,6 +7,7 @@ use std::io::{self, BufRead as _, BufReader, PipeReader, Read as _, Write as _, 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::Instant;
 use zei::model::pump::Side;
 use zei::model::time::Span;
@@ -229,6 +230,7 @@ fn a_line_without_end_takes_no_memory_and_the_line_of_another_service_is_not_kep
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
         line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     };
+    let (begun, has_begun) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         let (mut out, mut buffer, mut count, mut others) = (out, vec![0; 65536], 0, Vec::new());
         loop {
@@ -236,6 +238,7 @@ fn a_line_without_end_takes_no_memory_and_the_line_of_another_service_is_not_kep
             if length == 0 {
                 return (count, others);
             }
+            let _ = begun.send(());
             count += buffer[..length].iter().filter(|byte| **byte == b'x').count();
             others.extend(buffer[..length].iter().filter(|byte| **byte != b'x'));
         }
@@ -243,6 +246,8 @@ fn a_line_without_end_takes_no_memory_and_the_line_of_another_service_is_not_kep
     let mut endless = rig.stdout(0);
     let piece = vec![b'x'; 1 << 16];
     endless.write_all(&piece).unwrap();
+    // Only a line that has begun to come out can be broken.
+    has_begun.recv_timeout(PATIENCE).unwrap();
     let before = memory("VmRSS");
     writeln!(rig.stdout(1), "other").unwrap();
     (1..LENGTH >> 16).for_each(|_| endless.write_all(&piece).unwrap());

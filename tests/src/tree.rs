@@ -24,6 +24,9 @@ use zei::protocol::status::{State, Status};
 use zei::sys::event::{Waiter, Woken};
 use zei::sys::raw;
 
+/// Where a tree's own copies of the programs lie.
+const BIN: &str = "bin";
+
 /// How a zei is to be started.
 #[derive(Debug)]
 pub struct Plan {
@@ -79,6 +82,19 @@ impl Plan {
         self
     }
 
+    /// With copies of the programs in `bin` of the test's own directory, so that others can take their place.
+    ///
+    /// # Panics
+    /// Where that is full.
+    pub fn own_programs(self) -> Plan {
+        let bin = self.directory.path().join(BIN);
+        fs::create_dir(&bin).expect("room for a directory");
+        for name in ["zei-init", "zei-supervise", "zei-log", "zei-probe", "zei-cron"] {
+            copy_program(program(name), bin.join(name));
+        }
+        self
+    }
+
     /// Further arguments, such as a command.
     pub fn arguments(mut self, words: &[&str]) -> Plan {
         let words: Vec<OsString> = words.iter().map(|word| self.fill_in(word).into()).collect();
@@ -123,7 +139,9 @@ impl Plan {
     }
 
     fn command(&self) -> Command {
-        let (config, init) = (self.directory.path().join("zei.yaml"), program("zei-init"));
+        let config = self.directory.path().join("zei.yaml");
+        let own = self.directory.path().join(BIN).join("zei-init");
+        let init = if own.exists() { own } else { program("zei-init") };
         // They lie beside it.
         let _others = [program("zei-supervise"), program("zei-ctl")];
         let mut words: Vec<OsString> = Vec::new();
@@ -252,6 +270,16 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// Puts another file in the place of one of the tree's own programs, as a package manager does.
+    ///
+    /// # Panics
+    /// Where that can't be done.
+    pub fn replace_program(&self, name: &str, from: &Path) {
+        let bin = self.directory().join(BIN);
+        copy_program(from, bin.join("new"));
+        fs::rename(bin.join("new"), bin.join(name)).expect("a directory of the test's own");
+    }
+
     /// Starts zei-init, not as PID 1, and waits until it can be controlled. See [`Plan::new`].
     pub fn start(yaml: &str) -> Tree {
         Plan::new(yaml).start()

@@ -149,6 +149,11 @@ enum Command {
         #[command(flatten)]
         patience: Waiting,
     },
+    /// Let the zei programs that lie on the disk now take over; services keep running
+    Upgrade {
+        #[command(flatten)]
+        patience: Waiting,
+    },
     /// Stop everything in order and end the container
     Shutdown {
         #[command(flatten)]
@@ -231,6 +236,7 @@ fn verb(command: Command) -> Result<Verb, clap_complete::Shell> {
         Command::Apply { dry_run, patience } => Verb::Apply { dry_run, patience: patience.get() },
         Command::Add { what, patience } => Verb::Add { what, patience: patience.get() },
         Command::Forget { service, patience } => Verb::Forget { service, patience: patience.get() },
+        Command::Upgrade { patience } => Verb::Upgrade { patience: patience.get() },
         Command::Shutdown { patience } => Verb::Shutdown { patience: patience.get() },
         Command::Check { grace } => Verb::Check { grace },
     })

@@ -20,7 +20,7 @@ zei::bare_main!(run);
 const PROGRAM: &str = "zei-init";
 
 fn run(arguments: Arguments) -> u8 {
-    if let Some(code) = init::compile_plan(arguments) {
+    if let Some(code) = init::started_by_itself(arguments) {
         return code;
     }
     match options::parse(&arguments, |name| std::env::var_os(name)) {

@@ -1,11 +1,12 @@
 //! The run record: a service's state as 512 bytes that outlive its supervisor.
 //!
-//! Owns: the bytes. Must never: be read by anything but zei-init and zei-supervise of the same build.
+//! Owns: the bytes. Must never: be read by anything but zei-init and zei-supervise of the same [`FORM`].
 //!
 //! All records of a tree lie in one memfd that zei-init holds; record N belongs to service N. It is
 //! written before anything is done ("record, then act"), so that a successor of a killed supervisor
 //! knows what its predecessor had begun. 64 little-endian words of 64 bits; the sequence number
-//! stands in the first and in the one before the last, so that a reader notices a write half-way.
+//! stands in the first and in the one before the last, so that a reader notices a write half-way. Before that stands
+//! which program has written it.
 //! The last word is written by a new process itself before it becomes the program: its pid, and why it does not become
 //! it. While the phase is `Spawning`, it names a process that the supervisor may not know of yet.
 
@@ -17,6 +18,10 @@ use crate::model::service::{
 use crate::model::slot::{End, Slot};
 use crate::model::time::{Span, Time};
 use crate::protocol::status::Health;
+
+/// The form of all that zei-init shares with its programs and with a later version of itself: plans, records, slots,
+/// what zei-log goes by. It counts up with every change of one of them, and programs of another form don't take over.
+pub const FORM: u32 = 1;
 
 /// The length of one record in bytes.
 pub const SIZE: usize = 512;
@@ -42,6 +47,8 @@ pub struct Record {
     pub seq: u64,
     /// The service.
     pub service: Service,
+    /// Of which `zei-ctl upgrade` the program is that has written it.
+    pub program: u32,
     /// What a new process has written.
     pub child: Child,
 }
@@ -52,7 +59,8 @@ impl Record {
         let mut words = Words::default();
         words.put(self.seq);
         encode_service(&self.service, &mut words);
-        words.at = WORDS - 2;
+        words.at = WORDS - 3;
+        words.put(u64::from(self.program));
         words.put(self.seq);
         words.put(self.child.encode());
         let mut bytes = [0; SIZE];
@@ -70,11 +78,12 @@ impl Record {
         }
         let seq = words.take();
         let service = decode_service(&mut words);
-        words.at = WORDS - 2;
+        words.at = WORDS - 3;
+        let program = u32::try_from(words.take()).ok()?;
         if seq == 0 || seq != words.take() {
             return None;
         }
-        Some(Record { seq, service: service?, child: Child::decode(words.take()) })
+        Some(Record { seq, service: service?, program, child: Child::decode(words.take()) })
     }
 }
 
@@ -439,15 +448,19 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn a_record_is_read_back_from_its_own_bytes(service in any_service(), seq in 1u64.., child in any_child()) {
-            let record = Record { seq, service, child };
+            let record = Record { seq, service, program: 7, child };
             prop_assert_eq!(Record::decode(&record.encode()), Some(record));
         }
     }
 
+    fn record(seq: u64, want: bool) -> Record {
+        let service = Service::new(want, Time(seq), &Policy::default());
+        Record { seq, service, program: 0, child: Child::default() }
+    }
+
     #[test]
     fn what_a_new_process_writes_into_the_record_is_its_child() {
-        let record =
-            Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: Child::default() };
+        let record = record(1, true);
         let failure = Some(Failure { stage: SpawnStage::Execute, errno: 2 });
         for (word, failure) in [(4711u64, None), (4711 | 13 << 32 | 2 << 40, failure)] {
             let mut bytes = record.encode();
@@ -460,7 +473,7 @@ pub(crate) mod tests {
     fn records_orders_and_slots_do_not_overlap() {
         const {
             assert!(
-                offset(0) >= (crate::model::slot::Order::SIZE + crate::model::kills::Kills::SIZE + 8) as u64
+                offset(0) >= (crate::model::slot::Order::SIZE + crate::model::kills::Kills::SIZE + 12) as u64
                     && offset(1) - offset(0) == (SIZE + Slot::SIZE + End::SIZE) as u64
             )
         };
@@ -469,11 +482,8 @@ pub(crate) mod tests {
     #[test]
     fn a_record_met_half_way_or_never_written_is_none() {
         assert_eq!(Record::decode(&[0; SIZE]), None);
-        let old = Record { seq: 1, service: Service::new(true, Time(1), &Policy::default()), child: Child::default() }
-            .encode();
-        let mut mixed =
-            Record { seq: 2, service: Service::new(false, Time(2), &Policy::default()), child: Child::default() }
-                .encode();
+        let old = record(1, true).encode();
+        let mut mixed = record(2, false).encode();
         mixed[SIZE / 2..].copy_from_slice(&old[SIZE / 2..]);
         assert_eq!(Record::decode(&mixed), None);
     }

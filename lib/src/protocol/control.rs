@@ -15,7 +15,7 @@
 //! writer. Words are separated by one or more blanks. Verbs of a service: `start`, `start nodeps`, `once`,
 //! `stop`, `restart`, `restart N` (only if its run N, of `run` in the status, has not ended), `reload`, `signal SIG`;
 //! of zei-init: `shutdown`, `apply`, `apply dry-run`, `add NAME`, `add PATH` (absolute; blanks in it belong to it),
-//! `forget NAME`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the
+//! `forget NAME`, `upgrade`. A line that is empty or blank means nothing, silently: a writer may begin with a newline, in the
 //! same write(2), so that what somebody else left there without one does not become part of its own line.
 //!
 //! # Answers
@@ -88,13 +88,15 @@ pub enum Verb {
     Add,
     /// A service is dropped; the argument says which.
     Forget,
+    /// The programs that lie on the disk now take over from those that run.
+    Upgrade,
 }
 
 impl Verb {
     /// Whether it is zei-init's, and no service's.
     pub const fn is_of_init(self) -> bool {
         match self {
-            Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => true,
+            Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget | Verb::Upgrade => true,
             Verb::Start | Verb::StartAlone | Verb::Once | Verb::Stop | Verb::Reload | Verb::Signal(_) => false,
             Verb::Restart | Verb::RestartRun(_) => false,
         }
@@ -113,6 +115,7 @@ pub const VERBS: &[(&str, &str)] = &[
     ("apply", "reads the configuration again and changes the tree to it; `apply dry-run`: only tells what differs"),
     ("add", "brings in the service of that name, or the services of the file of that absolute path"),
     ("forget", "drops the service of that name, which must not run"),
+    ("upgrade", "the programs on the disk take over from those that run; services are not touched"),
 ];
 
 /// One line, read.
@@ -148,7 +151,7 @@ impl fmt::Display for Reject {
             Reject::NotText => "a line is text",
             Reject::Token => "a line begins with '-' or a token of 8 to 32 letters and digits",
             Reject::Verb => {
-                "the verbs are start, once, stop, restart, reload, signal; of zei-init shutdown, apply, add, forget"
+                "the verbs are start, once, stop, restart, reload, signal; of zei-init shutdown, apply, add, forget, upgrade"
             }
             Reject::Argument => "that verb takes another argument",
         })
@@ -200,6 +203,7 @@ fn parse_verb(text: &str) -> Result<(Verb, &str), Reject> {
         ("shutdown", "") => Verb::Shutdown,
         ("apply", "") => Verb::Apply { dry_run: false },
         ("apply", "dry-run") => Verb::Apply { dry_run: true },
+        ("upgrade", "") => Verb::Upgrade,
         ("add", argument) => return Ok((Verb::Add, argument)),
         ("forget", argument) => return Ok((Verb::Forget, argument)),
         (verb, _) if VERBS.iter().any(|(known, _)| *known == verb) => return Err(Reject::Argument),
@@ -224,6 +228,7 @@ impl fmt::Display for Verb {
             Verb::Apply { dry_run: true } => f.write_str("apply dry-run"),
             Verb::Add => f.write_str("add"),
             Verb::Forget => f.write_str("forget"),
+            Verb::Upgrade => f.write_str("upgrade"),
         }
     }
 }

@@ -108,6 +108,11 @@ impl Journal {
         }
     }
 
+    /// Whether there is a file to write to.
+    pub const fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Whether there is something that [`Journal::ring`] has not told.
     pub const fn has_news(&self) -> bool {
         self.news

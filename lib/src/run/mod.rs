@@ -1,6 +1,10 @@
 //! What the programs do: event loops that wait, turn what happened into events, step and perform;
 //! and the chain-loader that needs none.
 
+use crate::exit;
+use crate::sys::raw::{self, Arguments};
+use crate::text::{self, Text};
+
 pub mod acks;
 #[cfg(feature = "client")]
 pub mod client;
@@ -19,3 +23,17 @@ pub mod probe;
 pub mod report;
 pub mod setuidgid;
 pub mod supervise;
+
+/// What a program that nobody but zei-init starts answers to `--version`: zei-init goes by it in an upgrade.
+pub fn version(program: &str) -> Text<64> {
+    text::format(format_args!("{program} {} form {}", env!("CARGO_PKG_VERSION"), crate::model::record::FORM))
+}
+
+/// Answers it where that was asked for.
+fn answer_version(program: &str, arguments: Arguments) -> Option<u8> {
+    if arguments.get(1) != Some("--version") {
+        return None;
+    }
+    let line: Text<80> = text::format(format_args!("{}\n", version(program)));
+    Some(nix::unistd::write(raw::standard(1), line.as_bytes()).map_or(exit::SYSTEM, |_| exit::OK))
+}

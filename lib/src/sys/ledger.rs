@@ -46,10 +46,20 @@ pub fn reserve() -> Result<(), Errno> {
     raw::occupy(DEFINITIONS..=NULL)
 }
 
+/// Keeps those of them free where nothing is now: this process has executed itself, and what was only set aside is closed.
+/// What is there is closed on exec until it is published anew.
+pub fn reserve_missing() -> Result<(), Errno> {
+    let is_missing = |number: &RawFd| raw::set_close_on_exec(*number, true).is_err();
+    (DEFINITIONS..=NULL).filter(is_missing).try_for_each(|number| raw::occupy(number..=number))
+}
+
 /// Where [`Kills`] lie, behind the order.
 const KILLS: i64 = Order::SIZE as i64;
 /// Where the token of marks in log pipes lies, behind those.
 const TOKEN: i64 = KILLS + Kills::SIZE as i64;
+
+/// Where it stands how often the programs were replaced, behind that.
+const PROGRAM: i64 = TOKEN + 8;
 
 /// The run records of a whole tree.
 #[derive(Debug)]
@@ -154,6 +164,18 @@ impl Ledger {
         pwrite(&self.file, &token.to_le_bytes(), TOKEN).map(drop)
     }
 
+    /// How often the programs were replaced (`zei-ctl upgrade`).
+    pub fn program(&self) -> u32 {
+        let mut bytes = [0; 4];
+        let _whole = pread(&self.file, &mut bytes, PROGRAM);
+        u32::from_le_bytes(bytes)
+    }
+
+    /// Makes it known.
+    pub fn set_program(&self, program: u32) -> Result<(), Errno> {
+        pwrite(&self.file, &program.to_le_bytes(), PROGRAM).map(drop)
+    }
+
     /// Locks the record of a service, for this process and what it makes until that has become its program; waits for a
     /// predecessor's. `None`: this can't be done here.
     pub fn lock(&self, index: usize) -> Option<OwnedFd> {
@@ -213,8 +235,12 @@ mod tests {
         let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
         ledger.make_room(2).unwrap();
         let slot = |name| Slot::of(ServiceName::parse(name).unwrap());
-        let record =
-            |seq| Record { seq, service: Service::new(true, Time(seq), &Policy::default()), child: Child::default() };
+        let record = |seq| Record {
+            seq,
+            service: Service::new(true, Time(seq), &Policy::default()),
+            program: 1,
+            child: Child::default(),
+        };
         for (index, name) in [(0, "db"), (1, "web")] {
             assert_eq!(ledger.entry(index), (Slot::default(), None));
             ledger.mark(index, slot(name)).unwrap();

@@ -328,6 +328,12 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     }
 }
 
+/// Whether a descriptor of this number is closed when this process executes a program.
+pub fn set_close_on_exec(number: RawFd, close: bool) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, if close { libc::FD_CLOEXEC } else { 0 }) }).map(drop)
+}
+
 /// One of the standard streams.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..=2).contains(&number), "0, 1 or 2");

@@ -17,7 +17,7 @@ const LATER: Span = Span::seconds(10);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order {
     /// The run that it ends.
-    run: u32,
+    pub run: u32,
     /// When it is told again.
     pub again_at: Time,
 }

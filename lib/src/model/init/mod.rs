@@ -1,12 +1,14 @@
 //! The life of the tree: `Tree::step(event, now) -> effects`.
 //!
 //! Owns: every decision of zei-init: which supervisor runs and what ends the container here, in which order all
-//! ends in `shutdown`, with which code in `verdict`, who is restarted along with whom in `follow`. Must never: act,
+//! ends in `shutdown`, with which code in `verdict`, who is restarted along with whom in `follow`; `seat` is what goes
+//! over to another program. Must never: act,
 //! read a clock, or know a pid.
 
 mod change;
 mod follow;
 mod member;
+mod seat;
 mod shutdown;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use member::{Member, Supervisor, Turn};
 
 pub use change::Terms;
 pub use member::{Retirement, STEADY, delay};
+pub use seat::Seat;
 
 /// In a shutdown a supervisor is replaced at once so many times.
 const HURRIED: u32 = 10;

@@ -85,7 +85,8 @@ fn any_verb() -> impl Strategy<Value = Verb> {
         Just(Verb::Shutdown),
         any::<bool>().prop_map(|dry_run| Verb::Apply { dry_run }),
         Just(Verb::Add),
-        Just(Verb::Forget)
+        Just(Verb::Forget),
+        Just(Verb::Upgrade)
     ]
 }
 

@@ -1,4 +1,4 @@
-//! `apply`, `add`, `forget`: commands that change the tree, and the report of what they found.
+//! `apply`, `add`, `forget`, `upgrade`: commands that change the tree, and the report of what they found.
 //!
 //! Owns: what is asked of zei-init, and how its report is shown. Must never: read a configuration itself.
 
@@ -35,6 +35,11 @@ pub(crate) fn add(place: &Place, what: &str, patience: Patience, as_json: bool) 
         return Err(usage(format!("the path is too long; at most {} bytes fit into a command", LINE - ROOM)));
     }
     Ok(change(place, Verb::Add, path, patience, as_json))
+}
+
+/// `zei-ctl upgrade`.
+pub(crate) fn upgrade(place: &Place, patience: Patience, as_json: bool) -> Output {
+    change(place, Verb::Upgrade, "", patience, as_json)
 }
 
 /// `zei-ctl forget`.
@@ -74,7 +79,7 @@ fn change(place: &Place, verb: Verb, argument: &str, patience: Patience, as_json
     } else if outcome == Outcome::Accepted {
         output.out = format!("zei: {command} accepted\n");
     } else if code == exit::OK {
-        output.out = shown(verb, &lines);
+        output.out = if verb == Verb::Upgrade { format!("{text}\n") } else { shown(verb, &lines) };
     }
     if code != exit::OK {
         let problems: Vec<String> = lines.iter().map(ToString::to_string).collect();

@@ -136,6 +136,11 @@ pub enum Verb {
         /// How long to wait for it.
         patience: Patience,
     },
+    /// The programs on the disk take over from those that run.
+    Upgrade {
+        /// How long to wait for it.
+        patience: Patience,
+    },
     /// Ends the container.
     Shutdown {
         /// How long to wait for it.
@@ -248,6 +253,7 @@ fn perform(options: &Options) -> Result<Output, Failure> {
                 _ => Err(Failure::new(exit::CONFIG, format!("\"{service}\" means several services; name one"))),
             }
         }
+        Verb::Upgrade { patience } => Ok(apply::upgrade(&find()?, *patience, options.json)),
         Verb::Shutdown { patience } => {
             let orders = [(place::Target::Init, control::Verb::Shutdown)];
             Ok(command::carry_out(&find()?, &orders, *patience, options.json))

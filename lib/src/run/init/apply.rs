@@ -5,8 +5,12 @@
 
 mod report;
 mod seats;
+mod upgrade;
 
 use super::compile::{ADD, APPLY, COMPILE};
+pub use upgrade::resume;
+
+use super::PROGRAM;
 use super::terminal;
 use super::tree::Running;
 use crate::exit::{self, Exit};
@@ -17,7 +21,7 @@ use crate::model::init::{Event, Terms, Verdict};
 use crate::model::service::{Phase, Reason};
 use crate::model::spec::When;
 use crate::model::time::{Span, Time};
-use crate::name::ServiceName;
+use crate::name::{NameError, ServiceName};
 use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
 use crate::signal;
 use crate::sys::raw::{self, Strings};
@@ -31,7 +35,7 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Reading a configuration may take so long.
+/// Reading a configuration may take so long, and so may trying new programs.
 const PATIENCE: Span = Span::seconds(10);
 /// So many may wait for their turn.
 const MOST: usize = 64;
@@ -42,6 +46,8 @@ pub struct Changes {
     waiting: VecDeque<Asked>,
     current: Option<Current>,
     reports: u32,
+    /// Those who wait until every supervisor is of the new program.
+    renewing: Vec<Answer>,
 }
 
 #[derive(Debug)]
@@ -62,6 +68,38 @@ enum What {
     Apply { dry_run: bool },
     Add(CString),
     Forget(ServiceName),
+    Upgrade,
+}
+
+impl What {
+    /// What the words of a command ask for; `None`: nothing that changes the tree.
+    fn of(verb: Verb, argument: &str) -> Result<Option<What>, NameError> {
+        Ok(Some(match verb {
+            Verb::Apply { dry_run } => What::Apply { dry_run },
+            Verb::Add => What::Add(CString::new(argument).unwrap_or_default()),
+            Verb::Forget => What::Forget(ServiceName::parse(argument)?),
+            Verb::Upgrade => What::Upgrade,
+            Verb::Shutdown
+            | Verb::Start
+            | Verb::StartAlone
+            | Verb::Once
+            | Verb::Stop
+            | Verb::Restart
+            | Verb::RestartRun(_)
+            | Verb::Reload
+            | Verb::Signal(_) => return Ok(None),
+        }))
+    }
+
+    /// The verb and its argument.
+    fn words(&self) -> (Verb, &str) {
+        match self {
+            What::Apply { dry_run } => (Verb::Apply { dry_run: *dry_run }, ""),
+            What::Add(what) => (Verb::Add, what.to_str().unwrap_or_default()),
+            What::Forget(name) => (Verb::Forget, name.as_str()),
+            What::Upgrade => (Verb::Upgrade, ""),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -110,24 +148,12 @@ impl Running {
     /// A command that changes the tree is recorded, and waits for its turn.
     pub(super) fn ask(&mut self, request: Request<'_>) {
         let Request { token, verb, argument } = request;
-        let what = match verb {
-            Verb::Apply { dry_run } => What::Apply { dry_run },
-            Verb::Add => What::Add(CString::new(argument).unwrap_or_default()),
-            Verb::Forget => match ServiceName::parse(argument) {
-                Ok(name) => What::Forget(name),
-                Err(error) => {
-                    return self.refuse(token, exit::NO_SUCH_SERVICE, text::format(format_args!("{error}")));
-                }
-            },
-            Verb::Shutdown
-            | Verb::Start
-            | Verb::StartAlone
-            | Verb::Once
-            | Verb::Stop
-            | Verb::Restart
-            | Verb::RestartRun(_)
-            | Verb::Reload
-            | Verb::Signal(_) => return,
+        let what = match What::of(verb, argument) {
+            Ok(Some(what)) => what,
+            Ok(None) => return,
+            Err(error) => {
+                return self.refuse(token, exit::NO_SUCH_SERVICE, text::format(format_args!("{error}")));
+            }
         };
         if self.changes.waiting.len() >= MOST {
             return self.refuse(token, exit::SYSTEM, Text::from("too many changes at once"));
@@ -165,6 +191,7 @@ impl Running {
         });
         let mut open: Vec<&mut Answer> =
             current.into_iter().chain(&mut self.changes.waiting).filter_map(|asked| asked.answer.as_mut()).collect();
+        open.extend(&mut self.changes.renewing);
         let first = open.iter().map(|answer| answer.number).min();
         let dropped = self.acks.shorten(place, clock::now().0, first);
         open.iter_mut().for_each(|answer| answer.number -= dropped);
@@ -182,7 +209,11 @@ impl Running {
     }
 
     fn finish(&mut self, asked: &Asked, progress: Progress, text: Text<112>) {
-        if let Some(Answer { token, number }) = asked.answer {
+        self.answer_to(asked.answer, progress, text);
+    }
+
+    fn answer_to(&mut self, answer: Option<Answer>, progress: Progress, text: Text<112>) {
+        if let Some(Answer { token, number }) = answer {
             let ack = Ack { token, progress, at: clock::now().0, text };
             self.acks.replace(self.place.as_ref(), number, &ack);
             if let Some(place) = &self.place {
@@ -197,13 +228,19 @@ impl Running {
             self.drop_changes();
             return None;
         }
+        self.see_renewed();
         loop {
             let end = match self.changes.current.take() {
                 Some(Current::Compiling { asked, output, ended: Some(exit), .. }) => self.compiled(asked, output, exit),
                 Some(Current::Compiling { asked, pid, deadline, .. }) if clock::now() >= deadline => {
                     // Once it has ended it is reaped like any orphan.
                     let _it_is_gone = process::signal_child(pid, signal::KILL);
-                    let text = format!("reading the configuration took more than {PATIENCE}; what it reads may hang");
+                    let text = match asked.what {
+                        What::Upgrade => format!("trying the new programs took more than {PATIENCE}"),
+                        What::Apply { .. } | What::Add(_) | What::Forget(_) => {
+                            format!("reading the configuration took more than {PATIENCE}; what it reads may hang")
+                        }
+                    };
                     self.fail(&asked, &Refused::new(exit::SYSTEM, text));
                     None
                 }
@@ -227,9 +264,10 @@ impl Running {
         let current = self.changes.current.take().map(|current| match current {
             Current::Compiling { asked, .. } | Current::Changing { asked, .. } => asked,
         });
-        let all: Vec<Asked> = current.into_iter().chain(self.changes.waiting.drain(..)).collect();
-        for asked in all {
-            self.finish(&asked, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
+        let asked = current.into_iter().chain(self.changes.waiting.drain(..)).map(|asked| asked.answer);
+        let all: Vec<Option<Answer>> = asked.chain(self.changes.renewing.drain(..).map(Some)).collect();
+        for answer in all {
+            self.answer_to(answer, Progress::Failed(exit::NOT_TRUE), Text::from("the container shuts down"));
         }
     }
 
@@ -246,6 +284,7 @@ impl Running {
             }
             What::Apply { .. } => self.compile(APPLY, c""),
             What::Add(what) => self.compile(ADD, what),
+            What::Upgrade => self.try_programs(),
         };
         match begun {
             Ok((pid, output)) => {
@@ -280,12 +319,16 @@ impl Running {
     fn compiled(&mut self, asked: Asked, output: OwnedFd, exit: Exit) -> Option<Verdict> {
         let read = memfd::read_all(&output).map_err(|errno| Refused::system("read the new plan", errno));
         let refused = match (exit, read) {
+            (Exit::Code(exit::OK), Ok(_)) if matches!(asked.what, What::Upgrade) => self.upgrade(&asked),
             (Exit::Code(exit::OK), Ok(plan)) => return self.change(asked, plan),
             (_, Err(refused)) => refused,
             (Exit::Code(code @ (exit::CONFIG | exit::NO_SUCH_SERVICE | exit::SYSTEM)), Ok(text))
                 if !text.is_empty() =>
             {
                 Refused(code, String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+            }
+            (exit, Ok(_)) if matches!(asked.what, What::Upgrade) => {
+                Refused::new(exit::SYSTEM, format!("the new {PROGRAM} does not run: it ended by {exit}"))
             }
             (exit, Ok(_)) => Refused::new(exit::SYSTEM, format!("what reads the configuration ended by {exit}")),
         };

@@ -27,6 +27,7 @@ use compile::Given;
 use nix::errno::Errno;
 use pump::LogPump;
 use rundir::Refusal;
+use shared::Programs;
 use std::ffi::{CString, OsString};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::OwnedFd;
@@ -69,16 +70,17 @@ pub fn run(options: &Options) -> Option<u8> {
     })
 }
 
-/// What zei-init does where it has started itself to read the configuration again; `None`: it was started by others.
-pub fn compile_plan(arguments: Arguments) -> Option<u8> {
-    compile::child(arguments)
+/// What zei-init does where it has started itself: to read the configuration again, or in an upgrade. `None`: it was
+/// started by others.
+pub fn started_by_itself(arguments: Arguments) -> Option<u8> {
+    compile::child(arguments).or_else(|| apply::resume(arguments))
 }
 
 type Failure<T> = (u8, T);
 
 fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<String>> {
     let refused = |(what, errno): (&str, Errno)| (exit::SYSTEM, format!("cannot {what}: {}", errno.desc()));
-    let supervisor = shared::supervisor().map_err(|message| (exit::SYSTEM, message))?;
+    let programs = Programs::find().map_err(|message| (exit::SYSTEM, message))?;
     // Whatever else was inherited is for nobody.
     let _older_kernels_leave_it_open = raw::close_on_exec_from(3);
     let pumped = config.services.iter().filter(|service| matches!(service.ready, Some(ReadyTest::Log(_)))).count();
@@ -116,7 +118,7 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
     let pump = pump(Definitions(&plan), services)?;
     shared.ledger.set_token(pump.token()).map_err(|errno| refused(("write to the run records", errno)))?;
-    tree::Running::begin(&outline, tree, supervisor, shared, run_dir, controls, pump).map_err(refused)
+    tree::Running::begin(&outline, tree, programs, shared, run_dir, controls, pump).map_err(refused)
 }
 
 /// The log pump of a plan; `services` is the directory of all services' directories.

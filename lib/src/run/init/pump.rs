@@ -18,7 +18,7 @@ use nix::sys::stat::fstat;
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::ftruncate;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// What was killed has so long to be gone.
 const KILLED: Span = Span(100);
@@ -122,6 +122,35 @@ impl LogPump {
         }
     }
 
+    /// A service's log pipes as an earlier program of this process has made them.
+    pub fn take_back(&mut self, index: usize, definition: &Definition<'_>, [stdout, stderr]: [Option<OwnedFd>; 2]) {
+        let Some(wanted) = Wanted::of(definition) else { return };
+        let is_shared = wanted.stdout.is_some() && wanted.stderr.is_some() && stderr.is_none();
+        self.put(index, Pipes { wanted, stdout, stderr, is_shared });
+    }
+
+    /// What runs, and what that goes by, as an earlier program of this process has left it. To be followed by
+    /// [`LogPump::refresh`]: it is a zei-log of the former version.
+    pub fn resume(&mut self, [state, hand]: [OwnedFd; 2], pid: Option<u32>, unclean: Vec<usize>, now: Time) {
+        (self.kept, self.pid, self.unclean) = (Some(Kept { state, hand }), pid, unclean);
+        if pid.is_some() {
+            self.is_stale = true;
+            self.life.started(now);
+        }
+    }
+
+    /// The numbers of its state and of its empty pipe, and what of the state is to be cleared.
+    pub fn kept(&self) -> Option<([RawFd; 2], &[usize])> {
+        let Kept { state, hand } = self.kept.as_ref()?;
+        Some(([state.as_raw_fd(), hand.as_raw_fd()], &self.unclean))
+    }
+
+    /// The numbers of a service's log pipes.
+    pub fn numbers(&self, index: usize) -> Option<[Option<RawFd>; 2]> {
+        let Pipes { stdout, stderr, .. } = self.pipes.get(index)?.as_ref()?;
+        Some([stdout, stderr].map(|pipe| pipe.as_ref().map(AsRawFd::as_raw_fd)))
+    }
+
     /// What stands in the marks of runs: see [`logpipe::mark`].
     pub fn token(&self) -> u64 {
         self.token
@@ -154,14 +183,18 @@ impl LogPump {
         let make = |side: Option<Side>| side.map(|_| logpipe::make()).transpose();
         let pipes = || Ok((make(stdout)?, make(stderr.filter(|_| !is_shared))?));
         let (stdout, stderr) = pipes().map_err(|errno| ("make a log pipe", errno))?;
-        let count = self.pipes.len().max(index + 1);
-        self.pipes.resize_with(count, || None);
-        if let Some(slot) = self.pipes.get_mut(index) {
-            *slot = Some(Pipes { wanted, stdout, stderr, is_shared });
-        }
+        self.put(index, Pipes { wanted, stdout, stderr, is_shared });
         self.unclean.extend([2 * index, 2 * index + 1]);
         self.is_stale = true;
         Ok(())
+    }
+
+    fn put(&mut self, index: usize, pipes: Pipes) {
+        let count = self.pipes.len().max(index + 1);
+        self.pipes.resize_with(count, || None);
+        if let Some(slot) = self.pipes.get_mut(index) {
+            *slot = Some(pipes);
+        }
     }
 
     /// Gives up the log pipes of a service that is gone. zei-log delivers what is in them.

@@ -36,7 +36,8 @@ pub struct RunDir {
     pub control: OwnedFd,
     /// The journal; `None` where there was no room for it.
     pub journal: Option<OwnedFd>,
-    _lock: OwnedFd,
+    /// Held as long as this is open.
+    pub lock: OwnedFd,
 }
 
 /// Why there is no run directory.
@@ -113,7 +114,7 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
         clear(&services)?;
     }
     let services = make_directory(&directory, paths::SERVICES)?;
-    Ok(RunDir { directory, services, control, journal, _lock: lock })
+    Ok(RunDir { directory, services, control, journal, lock })
 }
 
 fn directory_flags() -> OFlag {

@@ -18,6 +18,7 @@ use nix::unistd::pipe2;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 /// The descriptors with the numbers that every supervisor inherits. They are not closed on exec:
 /// zei-init executes nothing but supervisors, and itself, once they are there.
@@ -36,7 +37,7 @@ pub struct Shared {
     _definitions: OwnedFd,
     _report: OwnedFd,
     _services: Option<OwnedFd>,
-    _journal: Option<OwnedFd>,
+    journal: Option<OwnedFd>,
 }
 
 /// Stores the plan, and makes room for the records of its services.
@@ -68,7 +69,7 @@ pub fn share(
         ledger,
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
-        _journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
+        journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
         reports,
     };
     let definitions = Definitions(plan);
@@ -95,6 +96,28 @@ pub fn voice(name: ServiceName, voice: Voice, boot: u64) -> Option<OwnedFd> {
 }
 
 impl Shared {
+    /// What an earlier program of this process has shared, with the numbers that it had there; the plan and the report
+    /// pipe's end lie elsewhere. `None`: it has not. `run_dir`: there is a run directory, `journal`: and a journal in it.
+    pub fn resume(plan: OwnedFd, reports: OwnedFd, run_dir: bool, journal: bool) -> Option<Shared> {
+        let inherited = |number| raw::publish(raw::inherited(number)?, number).ok();
+        Some(Shared {
+            plan,
+            former: None,
+            passed: None,
+            _definitions: inherited(ledger::DEFINITIONS)?,
+            ledger: Ledger::over(inherited(ledger::LEDGER)?),
+            _report: inherited(ledger::REPORT)?,
+            _services: if run_dir { Some(inherited(ledger::SERVICES)?) } else { None },
+            journal: if journal { Some(inherited(ledger::JOURNAL)?) } else { None },
+            reports,
+        })
+    }
+
+    /// The journal, where there is one.
+    pub fn journal(&self) -> Option<&OwnedFd> {
+        self.journal.as_ref()
+    }
+
     /// The plan that holds.
     pub fn plan(&self) -> BorrowedFd<'_> {
         self.plan.as_fd()
@@ -134,15 +157,34 @@ pub fn inheritable(environment: &[(OsString, OsString)]) -> Vec<CString> {
         .collect()
 }
 
-/// The path of the supervisor program: beside this one, whatever PATH says.
-pub fn supervisor() -> Result<CString, String> {
-    let own = std::fs::read_link("/proc/self/exe")
-        .map_err(|error| format!("cannot read /proc/self/exe: {error}; mount /proc"))?;
-    let path = own.with_file_name("zei-supervise");
-    if !path.exists() {
-        return Err(format!("there is no {}: zei-supervise must lie beside zei-init", path.display()));
+/// The supervisor program.
+pub const SUPERVISOR: &str = "zei-supervise";
+
+/// The paths of the programs that a tree executes. They are found once, as this one's can't be told any more when
+/// another file has taken its place.
+#[derive(Debug)]
+pub struct Programs {
+    /// This one's.
+    pub own: CString,
+    /// The supervisor's: beside this one, whatever PATH says.
+    pub supervisor: CString,
+}
+
+impl Programs {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub fn find() -> Result<Programs, String> {
+        let own = std::fs::read_link("/proc/self/exe")
+            .map_err(|error| format!("cannot read /proc/self/exe: {error}; mount /proc"))?;
+        let supervisor = own.with_file_name(SUPERVISOR);
+        if !supervisor.exists() {
+            return Err(format!("there is no {}: {SUPERVISOR} must lie beside zei-init", supervisor.display()));
+        }
+        let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string());
+        Ok(Programs { own: text(&own)?, supervisor: text(&supervisor)? })
     }
-    CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The arguments of a supervisor: see `run::supervise::run`.

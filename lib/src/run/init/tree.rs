@@ -3,24 +3,25 @@
 //!
 //! Must never: wait for anything but its own poll, or decide (that is `model::init`).
 
+mod begin;
 mod logs;
 mod start;
 mod words;
+
+pub use begin::Handed;
 
 use super::PROGRAM;
 use super::apply::Changes;
 use super::pump::LogPump;
 use super::rundir::RunDir;
-use super::shared::{self, Shared};
+use super::shared::{Programs, Shared};
 use crate::exit;
-use crate::model::definition::plan::{Member, Outline};
 use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::record::Record;
 use crate::model::service::{self, Phase, Reason, Service};
 use crate::model::slot::{End, Order};
 use crate::model::time::Time;
 use crate::name::ServiceName;
-use crate::paths;
 use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
 use crate::protocol::journal::{self, Entry};
 use crate::protocol::status::{InitState, InitStatus};
@@ -28,21 +29,14 @@ use crate::run::acks::Acks;
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
-use crate::sys::ledger;
 use crate::sys::owned::Marks;
 use crate::sys::process::{self, Children};
-use crate::sys::raw;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::stat::Mode;
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CString;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A tree that runs.
@@ -54,11 +48,11 @@ pub struct Running {
     pub(super) forward: Vec<Set>,
     pub(super) stop_signals: Vec<u8>,
     pub(super) command: Option<usize>,
-    supervisor: CString,
+    pub(super) programs: Programs,
     pub(super) shared: Shared,
     pub(super) run_dir: Option<RunDir>,
     pub(super) place: Option<Place>,
-    journal: Journal,
+    pub(super) journal: Journal,
     pub(super) acks: Acks,
     lines: Lines,
     pub(super) controls: Vec<Option<OwnedFd>>,
@@ -78,12 +72,12 @@ pub struct Running {
     /// The supervisors by their pids, and the pids by the services' indices.
     supervisors: HashMap<u32, usize>,
     pub(super) pids: Vec<Option<u32>>,
-    boot: u64,
-    seq: u64,
+    pub(super) boot: u64,
+    pub(super) seq: u64,
     /// When it began to live.
-    began: Time,
+    pub(super) began: Time,
     /// What was last told, and since when that is so.
-    state: (InitState, Time),
+    pub(super) state: (InitState, Time),
 }
 
 /// Makes room for three descriptors a service, and two more for each whose output is pumped. Returns the limit as it was,
@@ -99,67 +93,17 @@ pub fn raise_descriptor_limit(services: usize, pumped: usize) -> Option<(u64, u6
 }
 
 impl Running {
-    /// Everything is ready to start; from here on signals are taken.
-    pub fn begin(
-        outline: &Outline,
-        tree: Tree,
-        supervisor: CString,
-        shared: Shared,
-        mut run_dir: Option<RunDir>,
-        controls: Vec<Option<OwnedFd>>,
-        pump: LogPump,
-    ) -> Result<Running, (&'static str, Errno)> {
-        let defaults = raw::ignored();
-        // Where it was ignored, the kernel would keep every exit status to itself.
-        raw::set_default(signal::CHLD).map_err(|errno| ("receive CHLD", errno))?;
-        let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
-        let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
-            .and_then(|null| raw::publish(null, ledger::NULL))
-            .inspect(|null| {
-                let _it_is_copied_where_it_is_used = fcntl(null, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-            });
-        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
-        let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
-        // std seeds each with random bytes of the kernel's.
-        let seed = RandomState::new().build_hasher().finish();
-        let voice = |service: &Member, seed| shared::voice(service.name, service.voice?, seed);
-        Ok(Running {
-            names: outline.services.iter().flatten().map(|service| service.name).collect(),
-            forward: outline.services.iter().flatten().map(|service| service.forward_signals).collect(),
-            stop_signals: outline.services.iter().flatten().map(|service| service.stop_signal).collect(),
-            command: outline.command,
-            pids: vec![None; outline.services.len()],
-            tree,
-            supervisor,
-            shared,
-            journal: Journal::over(run_dir.as_mut().and_then(|run_dir| run_dir.journal.take())),
-            run_dir,
-            place,
-            acks: Acks::default(),
-            lines: Lines::default(),
-            controls,
-            voices: outline.services.iter().flatten().map(|service| voice(service, seed)).collect(),
-            marks: Marks::of(pump.token()),
-            seed,
-            changes: Changes::default(),
-            pump,
-            null: null.map_err(|errno| ("open /dev/null", errno))?,
-            signals,
-            defaults,
-            supervisors: HashMap::new(),
-            boot: clock::wall() ^ (u64::from(std::process::id()) << 48),
-            seq: 0,
-            began: clock::now(),
-            state: (InitState::Booting, clock::now()),
-        })
-    }
-
     /// Runs the tree; returns the container's exit code.
     pub fn live(&mut self) -> u8 {
         self.publish(None);
         self.tend_pump();
-        let mut end = self.feed(Event::Timer);
+        let end = self.feed(Event::Timer);
         self.tell_sources();
+        self.live_on(end)
+    }
+
+    /// The same of a tree that has lived before, and may have ended by now.
+    pub(super) fn live_on(&mut self, mut end: Option<Verdict>) -> u8 {
         loop {
             if let Some(verdict) = end {
                 self.publish(Some(verdict.code));
@@ -317,7 +261,7 @@ impl Running {
                 }
                 Ok(request) if request.verb.is_of_init() => self.ask(request),
                 Ok(request) => {
-                    let text = Text::from("zei-init's own verbs are shutdown, apply, add, forget");
+                    let text = Text::from("zei-init's own verbs are shutdown, apply, add, forget, upgrade");
                     self.answer(request.token, Progress::Failed(exit::CONFIG), text);
                 }
                 Err((None, reject)) => self.say(format_args!("control: line dropped: {reject}")),
@@ -438,24 +382,32 @@ impl Running {
             (false, true) => InitState::Booting,
             (false, false) => InitState::Running,
         };
-        let services = u32::try_from(self.tree.count()).unwrap_or(u32::MAX);
         if self.state.0 != state {
             self.state = (state, clock::now());
         }
-        let since = self.state.1.0;
-        let status = InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since };
-        self.journal.note(Entry {
-            at: clock::now().0,
-            wall: clock::wall(),
-            service: Text::from(journal::INIT),
-            state: Text::from(state.word()),
-            pid: Some(status.pid),
-            exit: code.map(exit::Exit::Code),
-            ..Entry::default()
-        });
+        let status = self.init_status();
+        self.journal.note(self.entry(&status, code));
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
             place.ring();
+        }
+    }
+
+    fn init_status(&self) -> InitStatus {
+        let services = u32::try_from(self.tree.count()).unwrap_or(u32::MAX);
+        let (state, since) = self.state;
+        InitStatus { seq: self.seq, state, pid: std::process::id(), boot: self.boot, services, since: since.0 }
+    }
+
+    fn entry(&self, status: &InitStatus, code: Option<u8>) -> Entry {
+        Entry {
+            at: clock::now().0,
+            wall: clock::wall(),
+            service: Text::from(journal::INIT),
+            state: Text::from(status.state.word()),
+            pid: Some(status.pid),
+            exit: code.map(exit::Exit::Code),
+            ..Entry::default()
         }
     }
 

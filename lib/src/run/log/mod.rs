@@ -54,6 +54,9 @@ const ROUNDS: u32 = 16;
 
 /// The whole program. Its argument is the number of the descriptor of its table (see `model::pump`).
 pub fn run(arguments: Arguments) -> u8 {
+    if let Some(code) = super::answer_version(PROGRAM, arguments) {
+        return code;
+    }
     raw::fill_standard_streams();
     let what = match begin(arguments) {
         Ok(mut running) => match running.live() {

@@ -71,7 +71,7 @@ const fn goal(verb: Verb, definition: &Definition<'_>) -> Option<(Goal, Event)> 
         Verb::Stop => Some((Goal::Down, Event::Stop)),
         Verb::Reload if definition.policy.reload.is_some() => Some((Goal::Reloaded, Event::Reload)),
         Verb::Reload | Verb::Signal(_) => None,
-        Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => None,
+        Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget | Verb::Upgrade => None,
     }
 }
 
@@ -144,7 +144,7 @@ impl Supervisor<'_> {
                     Verb::Start | Verb::Once | Verb::Restart => self.start_dependencies(),
                     // It did not end because of them: what was stopped stays stopped.
                     Verb::RestartRun(_) | Verb::Stop | Verb::Reload | Verb::Signal(_) => {}
-                    Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget => {}
+                    Verb::Shutdown | Verb::Apply { .. } | Verb::Add | Verb::Forget | Verb::Upgrade => {}
                 }
                 self.feed(event);
             }

@@ -4,10 +4,12 @@
 //! Must never: decide (that is `model::service`), block on anything but its own poll, or poll on time
 //! without a deadline.
 
+mod begin;
 mod commands;
 mod jobs;
 mod launch;
 mod processes;
+mod renew;
 mod schedule;
 mod standing;
 mod takeover;
@@ -17,7 +19,7 @@ mod watch;
 
 use crate::exit;
 use crate::model::child::Child;
-use crate::model::definition::{Definition, Definitions};
+use crate::model::definition::Definition;
 use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
 use crate::model::slot::Retire;
@@ -27,9 +29,9 @@ use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, Status};
 use crate::run::journal::Journal;
 use crate::run::place::Place;
-use crate::signal::{self, Set};
-use crate::sys::ledger::{self, Ledger};
-use crate::sys::owned::{Marks, Orphans};
+use crate::signal::{self};
+use crate::sys::ledger::Ledger;
+use crate::sys::owned::Orphans;
 use crate::sys::process::Held;
 use crate::sys::raw::{self, Arguments};
 use crate::sys::signals::Signals;
@@ -37,18 +39,25 @@ use crate::sys::{clock, say};
 use crate::text::{self, Text};
 use commands::Commands;
 use jobs::Jobs;
-use nix::errno::Errno;
 use nix::poll::PollTimeout;
-use nix::sys::stat::fstat;
+use renew::Passed;
 use schedule::Waiting;
 use standing::Standing;
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
-use takeover::Found;
+use std::os::fd::OwnedFd;
 use voice::Voice;
 use watch::Watch;
 
 struct Supervisor<'a> {
+    /// As it was started.
+    arguments: Arguments,
+    /// What it was passed.
+    passed: Passed,
+    _definitions: OwnedFd,
+    /// Of which upgrade it is.
+    program: u32,
+    /// A later one has put another program in its place.
+    outdated: bool,
     index: usize,
     definition: Definition<'a>,
     service: Service,
@@ -76,8 +85,8 @@ struct Supervisor<'a> {
     adopted: bool,
     lines: Lines,
     commands: Commands,
-    /// What zei-init was last told.
-    standing: Standing,
+    /// What zei-init was last told; `None`: it waits for a word from this one, whatever it is.
+    standing: Option<Standing>,
     /// zei-init's pid.
     init: nix::unistd::Pid,
     /// Nothing starts before what was accepted is done.
@@ -96,7 +105,10 @@ struct Supervisor<'a> {
 /// The whole program. Arguments: the service's name, for people who look at `ps`, its index, and
 /// `up` or `down`: whether it is wanted where nothing is recorded about it.
 pub fn run(arguments: Arguments) -> u8 {
-    match begin(arguments) {
+    if let Some(code) = super::answer_version("zei-supervise", arguments) {
+        return code;
+    }
+    match begin::begin(arguments) {
         Ok(mut supervisor) => supervisor.live(),
         Err((what, errno)) => {
             let name = arguments.get(1).unwrap_or("?");
@@ -104,73 +116,6 @@ pub fn run(arguments: Arguments) -> u8 {
             exit::SYSTEM
         }
     }
-}
-
-fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Errno)> {
-    let missing = ("find what zei-init passes on; it is not to be started by hand", Errno::EINVAL);
-    let index = arguments.get(2).and_then(|text| text.parse::<usize>().ok()).ok_or(missing)?;
-    let definitions = raw::inherited(ledger::DEFINITIONS).ok_or(missing)?;
-    let ledger = Ledger::over(raw::inherited(ledger::LEDGER).ok_or(missing)?);
-    let report = raw::inherited(ledger::REPORT);
-    let control = raw::inherited(ledger::CONTROL);
-    let services = raw::inherited(ledger::SERVICES);
-    let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
-    let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
-    let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
-    let definition = Definitions(bytes).service(index).ok_or(missing)?;
-    let voice = Voice::inherit(&definition);
-    // Only now may anything be opened: it could get the number of something that was not passed on.
-    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
-    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
-    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
-    let want = arguments.get(3) == Some("up");
-    // Where there is no directory to hold the lock.
-    let lock = if place.is_none() { ledger.lock(index) } else { None };
-    let init = nix::unistd::getppid();
-    let orphans = Orphans { init: init.as_raw().unsigned_abs(), marks: Marks::of(ledger.token()), index };
-    let (Found { service, events, main, adopted }, seq) = match ledger.read(index) {
-        Some(record) => {
-            // What its predecessor recorded and did not come to tell.
-            let told = commands::status(&record.service, &definition, record.seq);
-            journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
-            (takeover::take_over(&record, &ledger, &orphans), record.seq)
-        }
-        None => {
-            let service = Service::new(want, clock::now(), &definition.policy);
-            (Found { service, events: [None; 2], main: None, adopted: false }, 0)
-        }
-    };
-    Ok(Supervisor {
-        index,
-        definition,
-        service,
-        inherited: events,
-        seq,
-        ledger,
-        report,
-        control,
-        signals,
-        watch: Watch::new(services),
-        journal,
-        commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
-        place,
-        lines: Lines::default(),
-        voice,
-        jobs: Jobs::default(),
-        waiting: Waiting::default(),
-        main,
-        orphans,
-        adopted,
-        _lock: lock,
-        standing: Standing::NONE,
-        init,
-        holds: false,
-        alone: false,
-        asked: BTreeSet::new(),
-        killed: None,
-        retiring: None,
-        leaving: false,
-    })
 }
 
 impl Supervisor<'_> {
@@ -209,6 +154,9 @@ impl Supervisor<'_> {
                 run = Some(self.service.run);
                 raw::release_stack();
             }
+            if self.may_renew() {
+                return self.renew();
+            }
             self.wait_for_slot();
             let woken = self.wait();
             self.take_all(woken);
@@ -235,6 +183,7 @@ impl Supervisor<'_> {
 
     /// A TERM only says: look at what zei-init orders. One that somebody else sent changes nothing.
     fn take_order(&mut self) {
+        self.outdated |= self.ledger.program() != self.program;
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
             self.retiring = None;
@@ -350,7 +299,7 @@ impl Supervisor<'_> {
     fn record_with(&mut self, service: Service) {
         self.seq += 1;
         // While a process is being made its pid comes from itself, until then there is none.
-        let record = Record { seq: self.seq, service, child: Child::default() };
+        let record = Record { seq: self.seq, service, program: self.program, child: Child::default() };
         if let Err(errno) = self.ledger.write(self.index, &record) {
             self.say(format_args!("cannot record its state: {}", errno.desc()));
         }
@@ -380,7 +329,7 @@ impl Supervisor<'_> {
             place.write(status.encode().as_bytes());
         }
         self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
-        let standing = Standing::of(&self.service);
+        let standing = Some(Standing::of(&self.service));
         let report = self.report.as_ref().filter(|_| standing != self.standing);
         self.standing = standing;
         match (report, u32::try_from(self.index)) {

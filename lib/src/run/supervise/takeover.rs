@@ -11,7 +11,7 @@ use crate::signal;
 use crate::sys::clock;
 use crate::sys::ledger::Ledger;
 use crate::sys::owned::Orphans;
-use crate::sys::process::{self, Held};
+use crate::sys::process::{self, Held, children};
 use nix::poll::{PollFd, PollFlags, poll};
 use std::collections::BTreeSet;
 
@@ -39,7 +39,9 @@ pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans) -> Found {
     }
     let (state, held) = find(record, ledger, orphans);
     let spared = held.as_ref().map(|held| held.process.pid);
-    let left = adopted && orphans.exist_but(spared);
+    // One that has gone over to another program has its children still.
+    let has_child = || children().into_iter().any(|child| Some(child) != spared);
+    let left = adopted && (orphans.exist_but(spared) || has_child());
     let (service, mut events) = service::take_over(record.service, state, left, clock::now());
     if let Phase::Planned { .. } = service.phase {
         // The clock may have been set while nobody watched it.

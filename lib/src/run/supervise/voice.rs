@@ -86,6 +86,11 @@ impl Voice {
         }
     }
 
+    /// Whether its standard output (0) or error (1) is pumped through a log pipe of its own.
+    pub fn has_output(&self, stream: usize) -> bool {
+        matches!(self, Voice::Log(log) if log.pipes.get(stream).is_some_and(Option::is_some))
+    }
+
     /// A run begins: what an earlier one has said is nothing any more.
     pub fn forget(&mut self) {
         match self {

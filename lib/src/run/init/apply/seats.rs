@@ -99,7 +99,10 @@ impl Running {
         let ledger = &self.shared.ledger;
         if let (Some(record), Some(definition)) = (ledger.read(index), definition) {
             let service = service::renewed(&record.service, want, clock::now(), &definition.policy);
-            self.note(index, ledger.write(index, &Record { seq: record.seq + 1, service, child: Child::default() }));
+            self.note(
+                index,
+                ledger.write(index, &Record { seq: record.seq + 1, service, child: Child::default(), ..record }),
+            );
         }
         self.note(index, ledger.mark(index, Slot::of(self.name(index))));
         if let Some(definition) = definition {

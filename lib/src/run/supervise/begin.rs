@@ -1,0 +1,114 @@
+//! A supervisor begins: with a service that nothing is known of, or as a successor.
+//!
+//! Must never: open anything before all that zei-init has passed on is taken.
+
+use super::Supervisor;
+use super::commands::{self, Commands};
+use super::jobs::Jobs;
+use super::renew::Passed;
+use super::schedule::Waiting;
+use super::standing::Standing;
+use super::takeover::{self, Found};
+use super::voice::Voice;
+use super::watch::Watch;
+use crate::model::definition::Definitions;
+use crate::model::service::Service;
+use crate::protocol::control::Lines;
+use crate::protocol::journal::Entry;
+use crate::run::journal::Journal;
+use crate::run::place::Place;
+use crate::signal::{self, Set};
+use crate::sys::clock;
+use crate::sys::ledger::{self, Ledger};
+use crate::sys::owned::{Marks, Orphans};
+use crate::sys::raw::{self, Arguments};
+use crate::sys::signals::Signals;
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
+
+/// Takes what zei-init has passed on.
+///
+/// # Errors
+/// What can't be done, and why.
+pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str, Errno)> {
+    let missing = ("find what zei-init passes on; it is not to be started by hand", Errno::EINVAL);
+    let index = arguments.get(2).and_then(|text| text.parse::<usize>().ok()).ok_or(missing)?;
+    let definitions = raw::inherited(ledger::DEFINITIONS).ok_or(missing)?;
+    let ledger = Ledger::over(raw::inherited(ledger::LEDGER).ok_or(missing)?);
+    let report = raw::inherited(ledger::REPORT);
+    let control = raw::inherited(ledger::CONTROL);
+    let services = raw::inherited(ledger::SERVICES);
+    let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
+    let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
+    let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
+    let definition = Definitions(bytes).service(index).ok_or(missing)?;
+    let voice = Voice::inherit(&definition);
+    let passed = Passed::of(&[
+        (ledger::REPORT, report.is_some()),
+        (ledger::CONTROL, control.is_some()),
+        (ledger::SERVICES, services.is_some()),
+        (ledger::JOURNAL, journal.is_kept()),
+        (ledger::NOTIFY, voice.descriptor().is_some()),
+        (ledger::LOG_OUT, voice.has_output(0)),
+        (ledger::LOG_ERR, voice.has_output(1)),
+    ]);
+    // Only now may anything be opened: it could get the number of something that was not passed on.
+    let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
+    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
+    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
+    let want = arguments.get(3) == Some("up");
+    // Where there is no directory to hold the lock.
+    let lock = if place.is_none() { ledger.lock(index) } else { None };
+    let init = nix::unistd::getppid();
+    let orphans = Orphans { init: init.as_raw().unsigned_abs(), marks: Marks::of(ledger.token()), index };
+    let (Found { service, events, main, adopted }, seq) = match ledger.read(index) {
+        Some(record) => {
+            // What its predecessor recorded and did not come to tell.
+            let told = commands::status(&record.service, &definition, record.seq);
+            journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
+            (takeover::take_over(&record, &ledger, &orphans), record.seq)
+        }
+        None => {
+            let service = Service::new(want, clock::now(), &definition.policy);
+            (Found { service, events: [None; 2], main: None, adopted: false }, 0)
+        }
+    };
+    Ok(Supervisor {
+        arguments,
+        passed,
+        _definitions: definitions,
+        program: ledger.program(),
+        outdated: false,
+        index,
+        definition,
+        service,
+        inherited: events,
+        seq,
+        ledger,
+        report,
+        control,
+        signals,
+        watch: Watch::new(services),
+        journal,
+        commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
+        place,
+        lines: Lines::default(),
+        voice,
+        jobs: Jobs::default(),
+        waiting: Waiting::default(),
+        main,
+        orphans,
+        adopted,
+        _lock: lock,
+        standing: (seq == 0).then_some(Standing::NONE),
+        init,
+        holds: false,
+        alone: false,
+        asked: BTreeSet::new(),
+        killed: None,
+        retiring: None,
+        leaving: false,
+    })
+}

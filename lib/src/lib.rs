@@ -3,7 +3,7 @@
 //! ```text
 //! bins/*   arguments, then one call
 //!   run              level 4  event loops: wait -> events -> step -> perform
-//!     config, sys    level 3  YAML -> Config, every problem at once; the system calls, `unsafe` in sys/raw.rs only
+//!     config, sys    level 3  YAML -> Config, every problem at once; the system calls, `unsafe` in sys/raw only
 //!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
 //!         protocol   level 1  the wire formats that users see: control, status, last, boundary, notify
 //!           exit, schedule   level 0  the exit codes; cron expressions; signal and near are for their messages

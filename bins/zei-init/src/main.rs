@@ -15,6 +15,7 @@ use zei::run::report::report;
 use zei::run::{command, init};
 use zei::sys::raw::Arguments;
 
+zei::patient_memory!();
 zei::bare_main!(run);
 
 const PROGRAM: &str = "zei-init";

@@ -471,9 +471,10 @@ pub(crate) mod tests {
 
     #[test]
     fn records_orders_and_slots_do_not_overlap() {
+        use crate::model::{kills::Kills, slot::Calls, slot::Order};
         const {
             assert!(
-                offset(0) >= (crate::model::slot::Order::SIZE + crate::model::kills::Kills::SIZE + 12) as u64
+                offset(0) >= (Order::SIZE + Kills::SIZE + 8 + Calls::SIZE) as u64
                     && offset(1) - offset(0) == (SIZE + Slot::SIZE + End::SIZE) as u64
             )
         };

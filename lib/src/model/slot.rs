@@ -1,4 +1,4 @@
-//! What zei-init says beside the run records: the order to all, a slot for each service, the end of an orphan.
+//! What zei-init says beside the run records: the order and the calls to all, a slot for each service, the end of an orphan.
 //!
 //! Owns: the bytes. Must never: be written by anybody but zei-init.
 
@@ -39,6 +39,32 @@ impl Order {
         };
         let signal = u8::try_from(word(2)).ok().filter(|signal| *signal != 0);
         Order { shutdown: (word(0) == 1).then_some(Shutdown { deadline: Time(word(1)), signal }) }
+    }
+}
+
+/// What zei-init asks all supervisors for, each as often as its number has grown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Calls {
+    /// To go over to the program that lies on the disk now.
+    pub program: u32,
+    /// To look whether its files are there.
+    pub repair: u32,
+}
+
+impl Calls {
+    /// The length of calls in bytes.
+    pub const SIZE: usize = 8;
+
+    /// The calls' bytes.
+    pub fn encode(self) -> [u8; Calls::SIZE] {
+        (u64::from(self.program) | (u64::from(self.repair) << 32)).to_le_bytes()
+    }
+
+    /// Reads calls; bytes never written are none.
+    pub fn decode(bytes: [u8; Calls::SIZE]) -> Calls {
+        let both = u64::from_le_bytes(bytes);
+        // The lower half.
+        Calls { program: both as u32, repair: (both >> 32) as u32 }
     }
 }
 
@@ -153,6 +179,13 @@ mod tests {
             assert_eq!(Order::decode(&order.encode()), order);
         }
         assert_eq!(Order::decode(&[0; Order::SIZE]), Order::default());
+    }
+
+    #[test]
+    fn calls_are_read_back_from_their_own_bytes() {
+        let calls = Calls { program: 3, repair: u32::MAX };
+        assert_eq!(Calls::decode(calls.encode()), calls);
+        assert_eq!(Calls::decode([0; Calls::SIZE]), Calls::default());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::paths;
 use crate::sys::event;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::sys::uio::pwrite;
 use nix::unistd::ftruncate;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,13 +26,31 @@ impl Place {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = openat(parent, name, flags, Mode::empty()).ok()?;
         let directory = Flock::lock(directory, FlockArg::LockExclusive).ok()?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let status = openat(&*directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok();
+        let status = open_status(&directory);
         Some(Place { directory, status, length: usize::MAX })
     }
 
-    /// Replaces the status.
+    /// The control FIFO, as it lies there now.
+    pub fn control(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&*self.directory, paths::CONTROL, flags, Mode::empty())
+    }
+
+    /// Whatever others have written into the status is behind its end after the next one.
+    pub fn distrust(&mut self) {
+        self.length = usize::MAX;
+    }
+
+    /// Whether the directory was removed.
+    pub fn is_gone(&self) -> bool {
+        is_removed(&*self.directory)
+    }
+
+    /// Replaces the status, wherever the file is that had it.
     pub fn write(&mut self, status: &[u8]) {
+        if self.status.as_ref().is_none_or(is_removed) {
+            (self.status, self.length) = (open_status(&self.directory), usize::MAX);
+        }
         let Some(file) = &self.status else { return };
         let length = status.len();
         if pwrite(file, status, 0) == Ok(length) {
@@ -66,6 +84,16 @@ impl Place {
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         nix::fcntl::renameat(&*self.directory, from, &*self.directory, to)
     }
+}
+
+fn open_status(directory: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok()
+}
+
+/// Nothing has its name any more.
+fn is_removed(file: impl AsFd) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 impl AsFd for Place {

@@ -5,7 +5,7 @@
 
 use crate::model::kills::Kills;
 use crate::model::record::{CHILD_OFFSET, END_OFFSET, Record, SIZE, STRIDE, offset};
-use crate::model::slot::{End, Order, Slot};
+use crate::model::slot::{Calls, End, Order, Slot};
 use crate::sys::raw;
 use crate::text::{self, Text};
 use nix::errno::Errno;
@@ -58,8 +58,8 @@ const KILLS: i64 = Order::SIZE as i64;
 /// Where the token of marks in log pipes lies, behind those.
 const TOKEN: i64 = KILLS + Kills::SIZE as i64;
 
-/// Where it stands how often the programs were replaced, behind that.
-const PROGRAM: i64 = TOKEN + 8;
+/// Where [`Calls`] lie, behind that.
+const CALLS: i64 = TOKEN + 8;
 
 /// The run records of a whole tree.
 #[derive(Debug)]
@@ -164,16 +164,15 @@ impl Ledger {
         pwrite(&self.file, &token.to_le_bytes(), TOKEN).map(drop)
     }
 
-    /// How often the programs were replaced (`zei-ctl upgrade`).
-    pub fn program(&self) -> u32 {
-        let mut bytes = [0; 4];
-        let _whole = pread(&self.file, &mut bytes, PROGRAM);
-        u32::from_le_bytes(bytes)
+    /// What zei-init asks all supervisors for.
+    pub fn calls(&self) -> Calls {
+        let mut bytes = [0; Calls::SIZE];
+        if pread(&self.file, &mut bytes, CALLS) == Ok(Calls::SIZE) { Calls::decode(bytes) } else { Calls::default() }
     }
 
-    /// Makes it known.
-    pub fn set_program(&self, program: u32) -> Result<(), Errno> {
-        pwrite(&self.file, &program.to_le_bytes(), PROGRAM).map(drop)
+    /// Asks for it.
+    pub fn call(&self, calls: Calls) -> Result<(), Errno> {
+        pwrite(&self.file, &calls.encode(), CALLS).map(drop)
     }
 
     /// Locks the record of a service, for this process and what it makes until that has become its program; waits for a

@@ -5,7 +5,9 @@
 use crate::model::time::Span;
 use crate::signal;
 use crate::sys::clock;
-use crate::sys::process::{self, children, is_zombie, listed_children, parent, signal_child, soft_locks};
+use crate::sys::process::{
+    self, children, is_zombie, listed_children, parent, read_soft_locks, signal_child, soft_locks,
+};
 use crate::sys::raw;
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -169,8 +171,13 @@ impl Marks {
 
     /// The service that a process belongs to, be it a zombie.
     pub fn owner(self, pid: u32) -> Option<usize> {
-        let mark = soft_locks(pid)?;
-        (mark & !Marks::OWNER == self.0).then_some(usize::try_from(mark & Marks::INDEX).unwrap_or(usize::MAX))
+        self.look(pid).ok().flatten()
+    }
+
+    /// The same; the error says why that can't be known.
+    pub fn look(self, pid: u32) -> Result<Option<usize>, Errno> {
+        let mark = read_soft_locks(pid)?.filter(|mark| mark & !Marks::OWNER == self.0);
+        Ok(mark.map(|mark| usize::try_from(mark & Marks::INDEX).unwrap_or(usize::MAX)))
     }
 }
 

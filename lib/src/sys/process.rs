@@ -234,9 +234,15 @@ pub(super) fn is_zombie(pid: u32) -> bool {
 
 /// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
 pub(super) fn soft_locks(pid: u32) -> Option<u64> {
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
+    read_soft_locks(pid).ok().flatten()
+}
+
+/// The same; the error says why that can't be known.
+pub(super) fn read_soft_locks(pid: u32) -> Result<Option<u64>, Errno> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"));
+    let limits = limits.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"));
+    Ok(line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()))
 }
 
 #[cfg(test)]

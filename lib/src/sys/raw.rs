@@ -1,8 +1,12 @@
-//! The only file with `unsafe`: what neither std nor nix offers safely.
+//! The only file with `unsafe`, with what lies below it: what neither std nor nix offers safely.
 //!
 //! Owns: thin wrappers of single system calls, and memory that is shared with a child. Must never: decide
 //! anything.
 #![allow(unsafe_code)]
+
+mod memory;
+
+pub use memory::{Patient, map, release_stack};
 
 use crate::exit::Exit;
 use crate::model::service::{Failure, SpawnStage};
@@ -191,21 +195,6 @@ pub fn execve(path: &CStr, arguments: &Strings<'_>, environment: &Strings<'_>) -
     Errno::last()
 }
 
-/// Gives back the memory below the caller's stack frame, which a deeper call has used: a process that
-/// is going to sleep for days holds no pages that it needs for microseconds.
-#[inline(never)]
-pub fn release_stack() {
-    const PAGE: usize = 4096;
-    const LENGTH: usize = 64 * PAGE;
-    let marker = 0u8;
-    // This frame and what madvise itself needs lie in the marker's page or the one below it.
-    let end = (ptr::from_ref(&marker) as usize & !(PAGE - 1)).saturating_sub(PAGE);
-    let begin = end.saturating_sub(LENGTH);
-    // SAFETY: nothing below the stack pointer is in use; addresses outside of the stack's mapping are
-    // refused by the kernel, not touched, as a gap lies below it.
-    let _only_a_saving = unsafe { libc::madvise(begin as *mut c_void, LENGTH, libc::MADV_DONTNEED) };
-}
-
 /// Reads a clock by the system call itself: the vDSO would be faster, but its page needs two page tables,
 /// 8 kB in every supervisor.
 pub fn clock(clock: nix::time::ClockId) -> (i64, i64) {
@@ -384,25 +373,6 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
-}
-
-/// Maps a whole file for reading, for the life of the process. The caller makes sure that it can't
-/// shrink (a sealed memfd). Near the program where there is room, as a page table covers 2 MB.
-pub fn map(file: BorrowedFd<'_>, length: usize) -> Result<&'static [u8], Errno> {
-    const TABLE: usize = 2 * 1024 * 1024;
-    if length == 0 {
-        return Ok(&[]);
-    }
-    let near = (map as *const () as usize & !(TABLE - 1)) + TABLE / 2;
-    // SAFETY: a fresh private mapping, never unmapped; the address is only a wish; the file is sealed.
-    unsafe {
-        let wish = ptr::without_provenance_mut(near);
-        let address = libc::mmap(wish, length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0);
-        if address == libc::MAP_FAILED {
-            return Err(Errno::last());
-        }
-        Ok(core::slice::from_raw_parts(address.cast(), length))
-    }
 }
 
 /// A descriptor for a process (pidfd_open(2), Linux 5.3).

@@ -44,7 +44,7 @@ fn catch(count: usize) -> io::Result<()> {
     while caught < count {
         poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
         while caught < count
-            && let Some((signal, _)) = signals.next()
+            && let Some(signal) = signals.next().map(|arrived| arrived.number)
         {
             writeln!(io::stdout(), "{own} {signal}")?;
             caught += 1;

@@ -23,7 +23,7 @@ fn run(arguments: Arguments) -> u8 {
     }
     loop {
         let _interrupted = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
-        while let Some((number, _)) = signals.next() {
+        while let Some(number) = signals.next().map(|arrived| arrived.number) {
             // A stop is followed by one, so that a stopped process takes it.
             if number != signal::CONT {
                 let _journal_gone = tell(&signal::Name(number).to_string());

@@ -36,6 +36,11 @@ impl Tree {
         self.members.get(index).is_some_and(Member::is_retiring)
     }
 
+    /// Whether there is a service of this index.
+    pub fn is_there(&self, index: usize) -> bool {
+        self.members.get(index).is_some_and(|member| member.turn != Turn::Vacant)
+    }
+
     /// How many services there are.
     pub fn count(&self) -> usize {
         self.members.iter().filter(|member| member.turn != Turn::Vacant).count()

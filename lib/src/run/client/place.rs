@@ -1,6 +1,7 @@
 //! The run directory of a live zei, as a client sees it.
 //!
-//! Owns: finding it, and every open of a file in it. Must never: make or change anything there.
+//! Owns: finding it, and every open of a file in it. Must never: make or change anything there; what is missing zei-init
+//! makes anew, once it is asked.
 
 use super::Failure;
 use super::names::Known;
@@ -9,10 +10,12 @@ use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::last;
 use crate::protocol::status::{self, InitStatus, Status};
-use crate::sys::lock;
+use crate::signal;
+use crate::sys::{lock, raw};
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::poll::{PollTimeout, poll};
 use nix::sched::sched_yield;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::fs;
@@ -21,12 +24,17 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// So many reads of a status that is being written; one write takes about a microsecond.
 const TORN_READS: usize = 1000;
 
 /// So much of a file is read that has no fixed length, in bytes.
 const TAIL: u64 = 1 << 20;
+
+/// So long it may take until what was missing is there again, in looks and milliseconds between them.
+const LOOKS: u32 = 250;
+const PAUSE: u8 = 2;
 
 /// Whom a command is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +69,8 @@ pub(crate) struct Place {
     path: PathBuf,
     dir: OwnedFd,
     owner: u32,
+    /// zei-init was asked to look after its files.
+    asked: AtomicBool,
 }
 
 /// Finds the run directory: `given` alone, or the first of the usual places with a live zei.
@@ -133,8 +143,8 @@ fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, Strin
     if owners.is_some() && candidate.shared && stat.st_mode & 0o022 != 0 {
         return Err("others may write to it".to_string());
     }
-    let place = Place { path: candidate.path.clone(), dir, owner: stat.st_uid };
-    match place.locked() {
+    let place = Place { path: candidate.path.clone(), dir, owner: stat.st_uid, asked: AtomicBool::new(false) };
+    match place.found(|| place.locked(), |locked| *locked != Err(Errno::ENOENT)) {
         Ok(true) => Ok(place),
         Ok(false) => Err("left over, no live zei-init holds its lock".to_string()),
         Err(Errno::ENOENT) => Err("without a lock file".to_string()),
@@ -153,6 +163,31 @@ impl Place {
         lock::is_taken(lock)
     }
 
+    /// Looks for something that zei-init, or a supervisor, has made: where it is not there, somebody may have removed it.
+    /// zei-init is asked to look after that, but only once, as it may not be there for another reason.
+    fn found<T>(&self, look: impl Fn() -> T, is_there: impl Fn(&T) -> bool) -> T {
+        let mut found = look();
+        if is_there(&found) || self.asked.swap(true, Ordering::Relaxed) || !self.ask_to_repair() {
+            return found;
+        }
+        for _ in 0..LOOKS {
+            found = look();
+            if is_there(&found) {
+                break;
+            }
+            let _pause = poll(&mut [], PollTimeout::from(PAUSE));
+        }
+        found
+    }
+
+    /// `false`: it can't be asked. CHLD means nothing to whoever else it might be.
+    fn ask_to_repair(&self) -> bool {
+        let told = self.settled(Target::Init.file(paths::STATUS).as_str(), InitStatus::decode);
+        let pid = told.ok().flatten().map_or(1, |status| status.pid);
+        let is_it = fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "zei-init");
+        is_it && i32::try_from(pid).is_ok_and(|pid| raw::kill(pid, signal::CHLD).is_ok())
+    }
+
     fn open(&self, file: &str, access: OFlag) -> nix::Result<OwnedFd> {
         openat(&self.dir, file, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())
     }
@@ -168,6 +203,12 @@ impl Place {
 
     /// Opens the control FIFO for writing, having made sure that it is one and whose.
     pub(crate) fn control(&self, target: &Target) -> Result<OwnedFd, Failure> {
+        // Between its making and its opening nobody reads it.
+        let is_missing = |failure: &Failure| (failure.code == exit::SYSTEM || self.alive()) && !self.has_lost(target);
+        self.found(|| self.open_control(target), |opened| !opened.as_ref().err().is_some_and(is_missing))
+    }
+
+    fn open_control(&self, target: &Target) -> Result<OwnedFd, Failure> {
         let file = target.file(paths::CONTROL);
         let fifo = self.open(&file, OFlag::O_WRONLY).map_err(|errno| match errno {
             // Nobody has it open for reading, which zei-init does for life.
@@ -192,7 +233,8 @@ impl Place {
 
     /// Reads a service's status; `None` where there is none yet.
     pub(crate) fn status(&self, name: &ServiceName) -> Result<Option<Status>, Failure> {
-        self.settled(&Target::Service(*name).file(paths::STATUS), Status::decode)
+        let look = || self.settled(&Target::Service(*name).file(paths::STATUS), Status::decode);
+        self.found(look, |found| matches!(found, Ok(Some(_))) || self.has_lost(&Target::Service(*name)))
     }
 
     /// Reads what zei-init itself is doing; `None` where it has not told yet.

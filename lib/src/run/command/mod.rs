@@ -13,7 +13,7 @@ use crate::sys::credentials;
 use crate::sys::process::{signal_child, signal_group};
 use crate::sys::raw::{self, Strings};
 use crate::sys::say;
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Arrived, Signals};
 use crate::sys::spawn::{self, Spawn, Stream};
 use core::fmt;
 use nix::errno::Errno;
@@ -171,7 +171,7 @@ impl<'a> Init<'a> {
             let mut ready = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _woken = poll(&mut ready, PollTimeout::NONE);
             let mut reap = false;
-            while let Some((signal, sender)) = self.signals.next() {
+            while let Some(Arrived { number: signal, sender, .. }) = self.signals.next() {
                 // Its own are the SIGPIPE of a line of its own that nobody reads.
                 match signal {
                     signal::CHLD => reap = true,

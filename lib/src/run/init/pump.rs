@@ -238,6 +238,11 @@ impl LogPump {
         self.life.deadline().filter(|_| self.is_needed())
     }
 
+    /// Whether the last start has succeeded, or there was none.
+    pub fn is_first_attempt(&self) -> bool {
+        matches!(self.life, Life::Due(_, 0 | 1))
+    }
+
     /// The process.
     pub fn pid(&self) -> Option<u32> {
         self.pid

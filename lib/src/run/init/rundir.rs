@@ -10,9 +10,9 @@ use crate::protocol::status;
 use crate::run::journal;
 use crate::sys::{lock, raw};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
+use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -117,6 +117,13 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     Ok(RunDir { directory, services, control, journal, lock })
 }
 
+/// Whether what has this name is something else than this.
+fn is_other(directory: &OwnedFd, name: &str, own: &OwnedFd) -> bool {
+    let there = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    let key = |stat: FileStat| (stat.st_dev, stat.st_ino);
+    there.map(key) != fstat(own).map(key)
+}
+
 fn directory_flags() -> OFlag {
     OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
 }
@@ -173,6 +180,57 @@ impl RunDir {
             let _no_room = write_needs(&directory, paths::NEEDS, needs);
         }
         make_fifo(&directory, paths::CONTROL)
+    }
+
+    /// Puts zei-init's own lock and FIFO back, and the directory of the services' directories. Returns what was missing.
+    pub fn repair(&mut self) -> Result<Vec<String>, Errno> {
+        let mut made = Vec::new();
+        let mask = umask(Mode::empty());
+        let repaired = (|| {
+            let init = make_directory(&self.directory, paths::INIT)?;
+            if is_other(&init, paths::LOCK, &self.lock) {
+                remove(&init, paths::LOCK)?;
+                let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                let file = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
+                lock::take(&file)?;
+                self.lock = file;
+                made.push(format!("{}/{}", paths::INIT, paths::LOCK));
+            }
+            if is_other(&init, paths::CONTROL, &self.control) {
+                remove(&init, paths::CONTROL)?;
+                self.control = make_fifo(&init, paths::CONTROL)?;
+                made.push(format!("{}/{}", paths::INIT, paths::CONTROL));
+            }
+            Ok(made)
+        })();
+        umask(mask);
+        repaired
+    }
+
+    /// Puts a service's directory and FIFO back; `control` is the FIFO that it had. Returns the new one where it was
+    /// missing.
+    pub fn repair_service(&self, name: ServiceName, control: Option<&OwnedFd>) -> Result<Option<OwnedFd>, Errno> {
+        let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty());
+        let is_missing = |directory: &OwnedFd| control.is_none_or(|own| is_other(directory, paths::CONTROL, own));
+        if directory.as_ref().is_ok_and(|directory| !is_missing(directory)) {
+            return Ok(None);
+        }
+        let mask = umask(Mode::empty());
+        let made = make_directory(&self.services, name.as_str()).and_then(|directory| {
+            remove(&directory, paths::CONTROL)?;
+            make_fifo(&directory, paths::CONTROL)
+        });
+        umask(mask);
+        made.map(Some)
+    }
+
+    /// The beginning of one of a service's files.
+    pub fn read<'a>(&self, name: ServiceName, file: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty()).ok()?;
+        let file = openat(&directory, file, flags, Mode::empty()).ok()?;
+        let length = nix::unistd::read(&file, buffer).ok()?;
+        buffer.get(..length)
     }
 
     /// Makes the directory of a service that is new, with its control FIFO.

@@ -5,6 +5,7 @@
 
 mod begin;
 mod logs;
+mod repair;
 mod start;
 mod words;
 
@@ -19,7 +20,7 @@ use crate::exit;
 use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::record::Record;
 use crate::model::service::{self, Phase, Reason, Service};
-use crate::model::slot::{End, Order};
+use crate::model::slot::{Calls, End, Order};
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
@@ -31,12 +32,13 @@ use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::owned::Marks;
 use crate::sys::process::{self, Children};
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Arrived, Signals};
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A tree that runs.
@@ -66,12 +68,16 @@ pub struct Running {
     pub(super) pump: LogPump,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
+    /// Given up for a moment where there is no other descriptor left.
+    spare: Option<OwnedFd>,
     signals: Signals,
     /// Dispositions that zei-init was started with, and services don't get.
     pub(super) defaults: Set,
     /// The supervisors by their pids, and the pids by the services' indices.
     supervisors: HashMap<u32, usize>,
     pub(super) pids: Vec<Option<u32>>,
+    /// Those whose supervisors could not be started, which was said.
+    unstarted: BTreeSet<usize>,
     pub(super) boot: u64,
     pub(super) seq: u64,
     /// When it began to live.
@@ -147,16 +153,19 @@ impl Running {
     }
 
     fn take_signals(&mut self, events: &mut VecDeque<Event>) {
-        let mut ended = false;
-        while let Some((number, _)) = self.signals.next() {
+        let (mut ended, mut missed) = (false, false);
+        while let Some(Arrived { number, is_sent, .. }) = self.signals.next() {
             match number {
-                signal::CHLD => ended = true,
+                signal::CHLD => (ended, missed) = (true, missed || is_sent),
                 // Of the processes that are stopped or of the terminal; they are for nobody.
                 _ => events.push_back(Event::Signal(number)),
             }
         }
         if ended {
             self.reap(events);
+        }
+        if missed {
+            self.repair();
         }
     }
 
@@ -197,8 +206,8 @@ impl Running {
 
     /// A process of a service whose supervisor was killed has ended: its end is put on record before it is reaped.
     /// Returns the supervisor that is to be told, where there is one.
-    fn pass_end(&self, pid: u32, exit: exit::Exit) -> Option<u32> {
-        let index = self.marks.owner(pid)?;
+    fn pass_end(&mut self, pid: u32, exit: exit::Exit) -> Option<u32> {
+        let index = self.owner(pid)?;
         let Record { service, child, .. } = self.shared.ledger.read(index)?;
         let is_main = service::left_behind(&service, child.pid).is_some_and(|main| main.pid == pid);
         if is_main && let Err(errno) = self.shared.ledger.tell_end(index, End { run: service.run, pid, exit }) {
@@ -207,6 +216,20 @@ impl Running {
         // Nobody waits for the others but who has to end them.
         let awaited = is_main || matches!(service.phase, Phase::Stopping { .. } | Phase::Failed(Reason::Stray));
         self.pids.get(index).copied().flatten().filter(|_| awaited)
+    }
+
+    /// The service that a process belongs to, also where no descriptor is left to look with but the spare one.
+    fn owner(&mut self, pid: u32) -> Option<usize> {
+        let is_crowded = |errno: &Errno| matches!(errno, Errno::EMFILE | Errno::ENFILE);
+        match self.marks.look(pid) {
+            Err(errno) if is_crowded(&errno) => {
+                self.spare = None;
+                let owner = self.marks.look(pid);
+                self.spare = self.null.try_clone().ok();
+                owner.ok().flatten()
+            }
+            owner => owner.ok().flatten(),
+        }
     }
 
     fn take_reports(&mut self, events: &mut VecDeque<Event>) {
@@ -408,6 +431,16 @@ impl Running {
             pid: Some(status.pid),
             exit: code.map(exit::Exit::Code),
             ..Entry::default()
+        }
+    }
+
+    /// Asks all supervisors for something, and wakes those of these indices.
+    pub(super) fn call(&self, calls: Calls, wakes: impl Fn(usize) -> bool) {
+        if let Err(errno) = self.shared.ledger.call(calls) {
+            self.say(format_args!("cannot tell the supervisors what to do: {}", errno.desc()));
+        }
+        for (_, pid) in self.pids.iter().enumerate().filter(|(index, _)| wakes(*index)) {
+            let _it_is_gone = pid.map(|pid| process::signal_child(pid, signal::TERM));
         }
     }
 

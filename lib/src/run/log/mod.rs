@@ -28,7 +28,7 @@ use crate::model::time::Time;
 use crate::protocol::boundary::Marks;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Arguments};
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Arrived, Signals};
 use crate::sys::{clock, ledger, say};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -189,7 +189,7 @@ impl Running {
         for event in events.iter().take(count) {
             match event.data() {
                 SIGNALS => {
-                    while let Some((number, _)) = self.signals.next() {
+                    while let Some(Arrived { number, .. }) = self.signals.next() {
                         if number == signal::HUP { self.pump.leave() } else { self.pump.finish() }
                     }
                 }

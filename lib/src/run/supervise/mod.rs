@@ -10,6 +10,7 @@ mod jobs;
 mod launch;
 mod processes;
 mod renew;
+mod repair;
 mod schedule;
 mod standing;
 mod takeover;
@@ -22,7 +23,7 @@ use crate::model::child::Child;
 use crate::model::definition::Definition;
 use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
-use crate::model::slot::Retire;
+use crate::model::slot::{Calls, Retire};
 use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
@@ -34,7 +35,7 @@ use crate::sys::ledger::Ledger;
 use crate::sys::owned::Orphans;
 use crate::sys::process::Held;
 use crate::sys::raw::{self, Arguments};
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Arrived, Signals};
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
 use commands::Commands;
@@ -54,8 +55,8 @@ struct Supervisor<'a> {
     /// What it was passed.
     passed: Passed,
     _definitions: OwnedFd,
-    /// Of which upgrade it is.
-    program: u32,
+    /// What was asked for before it began, and since then.
+    calls: Calls,
     /// A later one has put another program in its place.
     outdated: bool,
     index: usize,
@@ -170,10 +171,13 @@ impl Supervisor<'_> {
 
     fn take_signals(&mut self) {
         let mut ended = false;
-        while let Some((signal, _)) = self.signals.next() {
-            match signal {
+        while let Some(Arrived { number, .. }) = self.signals.next() {
+            match number {
                 signal::CHLD => ended = true,
-                _ => self.take_order(),
+                _ => {
+                    self.take_calls();
+                    self.take_order();
+                }
             }
         }
         if ended {
@@ -181,9 +185,18 @@ impl Supervisor<'_> {
         }
     }
 
+    /// What all supervisors are asked for.
+    fn take_calls(&mut self) {
+        let calls = self.ledger.calls();
+        self.outdated |= calls.program != self.calls.program;
+        if calls.repair != self.calls.repair {
+            self.calls.repair = calls.repair;
+            self.repair();
+        }
+    }
+
     /// A TERM only says: look at what zei-init orders. One that somebody else sent changes nothing.
     fn take_order(&mut self) {
-        self.outdated |= self.ledger.program() != self.program;
         if let Some(shutdown) = self.ledger.order().shutdown {
             let own = self.definition.name == crate::name::ServiceName::CMD;
             self.retiring = None;
@@ -299,7 +312,7 @@ impl Supervisor<'_> {
     fn record_with(&mut self, service: Service) {
         self.seq += 1;
         // While a process is being made its pid comes from itself, until then there is none.
-        let record = Record { seq: self.seq, service, program: self.program, child: Child::default() };
+        let record = Record { seq: self.seq, service, program: self.calls.program, child: Child::default() };
         if let Err(errno) = self.ledger.write(self.index, &record) {
             self.say(format_args!("cannot record its state: {}", errno.desc()));
         }

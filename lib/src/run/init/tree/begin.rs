@@ -24,7 +24,7 @@ use crate::sys::{clock, ledger, raw};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -118,6 +118,8 @@ impl Running {
         null: OwnedFd,
     ) -> Result<Running, Failure> {
         let Handed { names, pids, controls, voices, changes, seed, boot, seq, began, state, defaults } = handed;
+        // First of all, so that its number is low.
+        let spare = null.try_clone().ok();
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
         let members = || (0..names.len()).map(|index| outline.services.get(index).and_then(Option::as_ref));
@@ -128,6 +130,7 @@ impl Running {
             command: outline.command,
             supervisors: (0..).zip(&pids).filter_map(|(index, pid)| Some(((*pid)?, index))).collect(),
             pids,
+            unstarted: BTreeSet::new(),
             tree,
             programs,
             shared,
@@ -142,6 +145,7 @@ impl Running {
             seed,
             changes,
             pump,
+            spare,
             null,
             signals,
             defaults,

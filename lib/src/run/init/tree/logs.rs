@@ -22,7 +22,10 @@ impl Running {
 
     fn start_pump(&mut self) {
         let streams = [Stream::Of(self.null.as_fd()), Stream::Same, Stream::Same];
-        if let Err((what, errno)) = self.pump.start(streams, &self.voices, self.defaults, clock::now()) {
+        let first = self.pump.is_first_attempt();
+        if let Err((what, errno)) = self.pump.start(streams, &self.voices, self.defaults, clock::now())
+            && first
+        {
             self.say(format_args!("cannot start zei-log: cannot {what}: {}; trying again", errno.desc()));
         }
     }

@@ -73,6 +73,9 @@ impl Running {
         }
         match made {
             Ok(pid) => {
+                if self.unstarted.remove(&index) {
+                    self.say(format_args!("zei-supervise {name} has started"));
+                }
                 self.supervisors.insert(pid, index);
                 if let Some(slot) = self.pids.get_mut(index) {
                     *slot = Some(pid);
@@ -80,11 +83,16 @@ impl Running {
                 None
             }
             Err(failure) => {
-                let why = Errno::from_raw(failure.errno).desc();
-                self.say(format_args!(
-                    "cannot start zei-supervise {name}: cannot {}: {why}; trying again",
-                    failure.stage.text()
-                ));
+                let why = match Errno::from_raw(failure.errno) {
+                    Errno::EAGAIN => "no more processes are allowed here (a pids limit, or ulimit -u)",
+                    errno => errno.desc(),
+                };
+                if self.unstarted.insert(index) {
+                    let what = failure.stage.text();
+                    self.say(format_args!(
+                        "cannot start zei-supervise {name}: cannot {what}: {why}; trying each second"
+                    ));
+                }
                 Some(Event::NotStarted(index))
             }
         }

@@ -17,12 +17,13 @@ use super::{Answer, Asked, Changes, Refused};
 use crate::exit;
 use crate::model::init::Seat;
 use crate::model::record::FORM;
+use crate::model::slot::Calls;
 use crate::protocol::control::{Progress, Request};
 use crate::run::init::tree::Running;
 use crate::signal;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{ledger, memfd, process};
+use crate::sys::{ledger, memfd};
 use crate::text::{self, Text};
 use kept::{Kept, KeptAnswer, KeptPump, KeptRunDir, KeptService};
 use nix::errno::Errno;
@@ -151,7 +152,7 @@ impl Running {
         if self.changes.renewing.is_empty() {
             return;
         }
-        let program = self.shared.ledger.program();
+        let program = self.shared.ledger.calls().program;
         let is_new = |index| self.shared.ledger.read(index).is_some_and(|record| record.program == program);
         let supervisors = || (0..).zip(&self.pids).filter_map(|(index, pid)| pid.map(|_| index));
         if supervisors().all(is_new) {
@@ -168,12 +169,8 @@ impl Running {
 
     /// What its predecessor has handed over goes on: the supervisors are told, and zei-log is replaced.
     pub(in crate::run::init) fn tell_of_upgrade(&mut self) {
-        if let Err(errno) = self.shared.ledger.set_program(self.shared.ledger.program().wrapping_add(1)) {
-            self.say(format_args!("cannot tell the supervisors of the new program: {}", errno.desc()));
-        }
-        for pid in self.pids.iter().flatten() {
-            let _it_is_gone = process::signal_child(*pid, signal::TERM);
-        }
+        let calls = self.shared.ledger.calls();
+        self.call(Calls { program: calls.program.wrapping_add(1), ..calls }, |_| true);
         self.pump.refresh();
     }
 }

@@ -168,10 +168,26 @@ impl Marks {
     }
 
     /// The service that a process belongs to, be it a zombie.
-    pub fn owner(self, pid: u32) -> Option<usize> {
-        let mark = soft_locks(pid)?;
-        (mark & !Marks::OWNER == self.0).then_some(usize::try_from(mark & Marks::INDEX).unwrap_or(usize::MAX))
+    pub fn owner(self, pid: u32) -> Owner {
+        match soft_locks(pid) {
+            None => Owner::Unknown,
+            Some(mark) if mark & !Marks::OWNER == self.0 => {
+                Owner::Service(usize::try_from(mark & Marks::INDEX).unwrap_or(usize::MAX))
+            }
+            Some(_) => Owner::Nobody,
+        }
     }
+}
+
+/// Whose a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// The service with this index.
+    Service(usize),
+    /// No service's.
+    Nobody,
+    /// That can't be read: it is gone, or there is no descriptor to read it with.
+    Unknown,
 }
 
 /// What a supervisor that was killed has left of its service: children of zei-init.

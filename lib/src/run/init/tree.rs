@@ -4,6 +4,7 @@
 //! Must never: wait for anything but its own poll, or decide (that is `model::init`).
 
 mod logs;
+mod orphans;
 mod start;
 mod words;
 
@@ -15,9 +16,8 @@ use super::shared::{self, Shared};
 use crate::exit;
 use crate::model::definition::plan::{Member, Outline};
 use crate::model::init::{Effect, Event, Tree, Verdict};
-use crate::model::record::Record;
-use crate::model::service::{self, Phase, Reason, Service};
-use crate::model::slot::{End, Order};
+use crate::model::service::{Phase, Service};
+use crate::model::slot::Order;
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
@@ -223,9 +223,9 @@ impl Running {
             match process::look() {
                 Children::Ended(pid, exit) => {
                     let Some(index) = self.supervisors.remove(&pid) else {
-                        let heir = self.pass_end(pid, exit);
+                        let heirs = self.pass_end(pid, exit);
                         process::reap(pid);
-                        if let Some(supervisor) = heir {
+                        for supervisor in heirs {
                             let _it_is_gone = process::signal_child(supervisor, signal::CHLD);
                         }
                         orphans |= !self.changes.has_ended(pid, exit) && !self.pump_has_ended(pid, exit);
@@ -249,20 +249,6 @@ impl Running {
                 Children::None => return events.push_back(Event::Empty),
             }
         }
-    }
-
-    /// A process of a service whose supervisor was killed has ended: its end is put on record before it is reaped.
-    /// Returns the supervisor that is to be told, where there is one.
-    fn pass_end(&self, pid: u32, exit: exit::Exit) -> Option<u32> {
-        let index = self.marks.owner(pid)?;
-        let Record { service, child, .. } = self.shared.ledger.read(index)?;
-        let is_main = service::left_behind(&service, child.pid).is_some_and(|main| main.pid == pid);
-        if is_main && let Err(errno) = self.shared.ledger.tell_end(index, End { run: service.run, pid, exit }) {
-            self.say(format_args!("cannot pass on how {} ended: {}", self.name(index), errno.desc()));
-        }
-        // Nobody waits for the others but who has to end them.
-        let awaited = is_main || matches!(service.phase, Phase::Stopping { .. } | Phase::Failed(Reason::Stray));
-        self.pids.get(index).copied().flatten().filter(|_| awaited)
     }
 
     fn take_reports(&mut self, events: &mut VecDeque<Event>) {

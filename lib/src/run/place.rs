@@ -18,6 +18,7 @@ pub struct Place {
     directory: Flock<OwnedFd>,
     status: Option<OwnedFd>,
     length: usize,
+    behind: bool,
 }
 
 impl Place {
@@ -26,21 +27,26 @@ impl Place {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = openat(parent, name, flags, Mode::empty()).ok()?;
         let directory = Flock::lock(directory, FlockArg::LockExclusive).ok()?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let status = openat(&*directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok();
-        Some(Place { directory, status, length: usize::MAX })
+        let status = open_status(&directory);
+        Some(Place { directory, status, length: usize::MAX, behind: false })
     }
 
-    /// Replaces the status.
+    /// Replaces the status. Where there was no room for it, or no descriptor, there may be by now.
     pub fn write(&mut self, status: &[u8]) {
-        let Some(file) = &self.status else { return };
+        self.status = self.status.take().or_else(|| open_status(&self.directory));
         let length = status.len();
-        if pwrite(file, status, 0) == Ok(length) {
+        self.behind = self.status.as_ref().is_none_or(|file| pwrite(file, status, 0) != Ok(length));
+        if let Some(file) = self.status.as_ref().filter(|_| !self.behind) {
             if length < self.length {
                 let _what_is_behind_the_end_is_not_read = ftruncate(file, i64::try_from(length).unwrap_or(0));
             }
             self.length = length;
         }
+    }
+
+    /// Whether the last status could not be written: that is to be made good.
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// Wakes whoever waits for a change.
@@ -66,6 +72,11 @@ impl Place {
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         nix::fcntl::renameat(&*self.directory, from, &*self.directory, to)
     }
+}
+
+fn open_status(directory: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok()
 }
 
 impl AsFd for Place {

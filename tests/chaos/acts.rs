@@ -217,6 +217,7 @@ impl Chaos<'_> {
         self.tally.action(&format!("{file} {}", if removed { "removed" } else { "spoilt" }));
         if file == paths::STATUS {
             // Whoever comes next writes it anew.
+            self.spoilt = Some((service, clock::now().0));
             self.kill_supervisor_of(service);
         }
     }

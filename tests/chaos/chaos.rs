@@ -49,6 +49,8 @@ pub struct Chaos<'a> {
     pub trouble: Option<(Trouble, u64)>,
     /// When there was too little of something.
     pub scarce: Vec<(u64, u64)>,
+    /// The service whose status was spoilt last, and when.
+    pub spoilt: Option<(usize, u64)>,
     /// What zei-init had open and held at the first quiet.
     pub weight: Option<(u64, u64)>,
     history: VecDeque<String>,
@@ -70,6 +72,7 @@ impl<'a> Chaos<'a> {
             generation,
             trouble: None,
             scarce: Vec::new(),
+            spoilt: None,
             weight: None,
             history: VecDeque::new(),
             ids: 0,
@@ -177,6 +180,8 @@ impl<'a> Chaos<'a> {
             0 => self.check_done(service, answer, no_wait),
             1 => self.check_failed(service, answer),
             _ if self.was_scarce(answer.client.from) => Ok(()),
+            // A client looks there first.
+            111 if self.spoilt.is_some_and(|(spoilt, at)| spoilt == service && at + LATER > answer.at) => Ok(()),
             code => Err(format!("zei-ctl {} exited {code}: {}", answer.client.words.join(" "), answer.text)),
         }
     }

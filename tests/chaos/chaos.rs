@@ -21,6 +21,8 @@ const HISTORY: usize = 80;
 const LATER: u64 = 3000;
 /// zei-ctl waits so long for the outcome of a command at most, in seconds.
 pub const TIMEOUT: &str = "60";
+/// Where it may have to wait for what somebody has stopped.
+const SHORT_TIMEOUT: &str = "5";
 
 /// What makes everything harder for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +131,8 @@ impl<'a> Chaos<'a> {
             What::Signal(number) if verb != "reload" => format!("{}:{}", self.name(service), signal::Name(number)),
             _ => self.name(service),
         };
-        let mut words = vec![verb, &name, "--timeout", TIMEOUT];
+        let alone = self.lives[service].spec.needs.is_empty() || !matches!(verb, "start" | "restart");
+        let mut words = vec![verb, &name, "--timeout", if alone { TIMEOUT } else { SHORT_TIMEOUT }];
         if !wait {
             words.push("--no-wait");
         }
@@ -231,6 +234,7 @@ impl<'a> Chaos<'a> {
     fn check_failed(&self, service: usize, answer: &Answer) -> Result<(), String> {
         let life = &self.lives[service];
         let in_time = !answer.text.contains("in time") && !answer.text.contains("not sent");
+        let waits = matches!(answer.client.verb(), "start" | "restart") && !life.spec.needs.is_empty();
         let goes = |what| matches!(what, What::Down | What::Signal(_) | What::Fresh | What::Replaced);
         let excused = match answer.client.verb() {
             "stop" => self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)),
@@ -240,7 +244,7 @@ impl<'a> Chaos<'a> {
             }
             _ => true,
         };
-        if in_time && (excused || self.was_scarce(answer.client.from)) {
+        if (in_time || waits) && (excused || self.was_scarce(answer.client.from)) {
             return Ok(());
         }
         Err(format!("zei-ctl {} exited 1: {}", answer.client.words.join(" "), answer.text))

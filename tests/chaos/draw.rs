@@ -190,9 +190,10 @@ fn one(random: &mut Random, index: usize, kind: Kind, root: bool) -> Spec {
             spec.keys.extend([hook("pre", random.below(40)), hook("post", random.below(40))]);
         }
         Kind::Checked => {
-            let interval = random.pick(&[50, 200, 500]);
-            spec.keys
-                .push(format!("healthcheck: {{test: [CMD, '@V', '@D', '@N', '0', as=check], interval: {interval}ms}}"));
+            let (interval, takes) = (random.pick(&[50, 200, 500]), random.below(100));
+            spec.keys.push(format!(
+                "healthcheck: {{test: [CMD, '@V', '@D', '@N', '0', as=check, takes={takes}], interval: {interval}ms}}"
+            ));
         }
     }
     if let Some((low, high)) = spec.life {

@@ -142,7 +142,22 @@ impl Chaos<'_> {
         if !self.world.sight.lives(run.pid) {
             return Err(format!("running, but process {} is gone", run.pid));
         }
-        if run.end.is_some() { Err(format!("running, but process {} has ended", run.pid)) } else { Ok(()) }
+        if run.end.is_some() {
+            return Err(format!("running, but process {} has ended", run.pid));
+        }
+        self.has_no_old_jobs(service)
+    }
+
+    /// Beside it runs one check at the most, with what that leaves; those of killed supervisors are gone.
+    fn has_no_old_jobs(&self, service: usize) -> Result<(), String> {
+        let spec = &self.lives[service].spec;
+        let of_it = |seen: &Seen| !seen.is_zombie() && seen.service.as_ref() == Some(&spec.name);
+        let all: Vec<Seen> = self.world.sight.all().into_iter().filter(of_it).collect();
+        let most = if spec.kind == Kind::Checked { 3 } else { 1 };
+        if matches!(spec.kind, Kind::Forker | Kind::Storm) || all.len() <= most {
+            return Ok(());
+        }
+        Err(format!("there are more than {most} processes of it: {all:?}"))
     }
 
     /// Something must be there to wait for.

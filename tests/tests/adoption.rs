@@ -1,6 +1,7 @@
 //! A killed supervisor's successor takes the running service over.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use zei::exit::Exit;
 use zei::protocol::status::{State, Status};
@@ -75,6 +76,24 @@ fn how_an_adopted_service_ends_is_learnt_whatever_its_code_or_signal() {
         let state = if exit == Exit::Code(0) { State::Completed } else { State::Failed };
         assert_eq!(tree.until_state("web", state).exit, Some(exit));
     }
+}
+
+#[test]
+fn how_an_adopted_service_ends_is_learnt_while_zei_init_has_no_descriptor_left() {
+    let plan =
+        Plan::new("services:\n  web: {shell: 'read line <@D/gate; exit 7'}\n  hold: {command: [sleep, infinity]}\n");
+    nix::unistd::mkfifo(&plan.directory().join("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let tree = plan.start();
+    let before = tree.until_state("web", State::Running);
+    orphan(&tree, "web", &before);
+    let limit = |soft: &str| {
+        let words = ["--pid", &tree.init.to_string(), &format!("--nofile={soft}:")];
+        assert!(Command::new("prlimit").args(words).status().unwrap().success());
+    };
+    limit("3");
+    fs::write(tree.directory().join("gate"), "go\n").unwrap();
+    assert_eq!(tree.until_state("web", State::Failed).exit, Some(Exit::Code(7)));
+    limit("1024");
 }
 
 #[test]

@@ -217,6 +217,38 @@ fn a_full_run_directory_stops_no_service_and_leaves_no_client_waiting_for_ever()
 }
 
 #[test]
+fn a_status_that_a_successor_found_no_room_for_is_written_once_there_is_room() {
+    let yaml = "services:\n  web: {command: ['@D/listener', '@J', web]}\n";
+    let Some(tree) = on_tmpfs(yaml, "nr_inodes=40") else { return };
+    tree.journal.expect("web up");
+    let path = inside(&tree, "services/web/status");
+    let number = |key: &str| -> Option<u32> {
+        let status = fs::read_to_string(&path).unwrap_or_default();
+        status.lines().find_map(|line| line.strip_prefix(key)?.parse().ok())
+    };
+    eventually("up", || number("pid=").is_some());
+    let (supervisor, web) = (number("supervisor=").unwrap(), number("pid=").unwrap());
+    fs::remove_file(&path).unwrap();
+    // What the predecessor had open takes room as long as it lives.
+    tree.signal(19);
+    process::kill(supervisor, signal::KILL);
+    eventually("dead", || !is_alive(supervisor));
+    let fillers: Vec<PathBuf> = (0..40).map(|count| inside(&tree, &format!("filler.{count}"))).collect();
+    let made: Vec<_> = fillers.iter().filter(|filler| File::create(filler).is_ok()).collect();
+    tree.signal(signal::CONT);
+    let successor = || children(tree.init).into_iter().find(|pid| ![supervisor, web].contains(pid));
+    eventually("replaced", || successor().is_some_and(is_alive));
+    let mut control = File::options().write(true).open(inside(&tree, "services/web/control")).unwrap();
+    control.write_all(b"- signal USR1\n").unwrap();
+    tree.journal.expect("web USR1");
+    assert!(!made.is_empty() && !path.exists());
+    made.iter().for_each(|filler| fs::remove_file(filler).unwrap());
+    control.write_all(b"- signal USR2\n").unwrap();
+    tree.journal.expect("web USR2");
+    eventually("told", || number("supervisor=") == successor() && number("pid=") == Some(web));
+}
+
+#[test]
 fn a_line_without_an_end_in_the_control_fifo_does_not_swallow_the_next_command() {
     let tree = Tree::start(WEB);
     let before = tree.pid("web");

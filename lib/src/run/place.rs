@@ -18,6 +18,7 @@ pub struct Place {
     directory: Flock<OwnedFd>,
     status: Option<OwnedFd>,
     length: usize,
+    behind: bool,
 }
 
 impl Place {
@@ -27,7 +28,7 @@ impl Place {
         let directory = openat(parent, name, flags, Mode::empty()).ok()?;
         let directory = Flock::lock(directory, FlockArg::LockExclusive).ok()?;
         let status = open_status(&directory);
-        Some(Place { directory, status, length: usize::MAX })
+        Some(Place { directory, status, length: usize::MAX, behind: false })
     }
 
     /// The control FIFO, as it lies there now.
@@ -46,19 +47,25 @@ impl Place {
         is_removed(&*self.directory)
     }
 
-    /// Replaces the status, wherever the file is that had it.
+    /// Replaces the status, also where the file was removed. Where there was no room for it, or no descriptor, there may
+    /// be by now.
     pub fn write(&mut self, status: &[u8]) {
         if self.status.as_ref().is_none_or(is_removed) {
             (self.status, self.length) = (open_status(&self.directory), usize::MAX);
         }
-        let Some(file) = &self.status else { return };
         let length = status.len();
-        if pwrite(file, status, 0) == Ok(length) {
+        self.behind = self.status.as_ref().is_none_or(|file| pwrite(file, status, 0) != Ok(length));
+        if let Some(file) = self.status.as_ref().filter(|_| !self.behind) {
             if length < self.length {
                 let _what_is_behind_the_end_is_not_read = ftruncate(file, i64::try_from(length).unwrap_or(0));
             }
             self.length = length;
         }
+    }
+
+    /// Whether the last status could not be written: that is to be made good.
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// Wakes whoever waits for a change.

@@ -5,9 +5,7 @@
 use crate::model::time::Span;
 use crate::signal;
 use crate::sys::clock;
-use crate::sys::process::{
-    self, children, is_zombie, listed_children, parent, read_soft_locks, signal_child, soft_locks,
-};
+use crate::sys::process::{self, children, is_zombie, listed_children, parent, signal_child, soft_locks};
 use crate::sys::raw;
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -170,15 +168,26 @@ impl Marks {
     }
 
     /// The service that a process belongs to, be it a zombie.
-    pub fn owner(self, pid: u32) -> Option<usize> {
-        self.look(pid).ok().flatten()
+    pub fn owner(self, pid: u32) -> Owner {
+        match soft_locks(pid) {
+            None => Owner::Unknown,
+            Some(mark) if mark & !Marks::OWNER == self.0 => {
+                Owner::Service(usize::try_from(mark & Marks::INDEX).unwrap_or(usize::MAX))
+            }
+            Some(_) => Owner::Nobody,
+        }
     }
+}
 
-    /// The same; the error says why that can't be known.
-    pub fn look(self, pid: u32) -> Result<Option<usize>, Errno> {
-        let mark = read_soft_locks(pid)?.filter(|mark| mark & !Marks::OWNER == self.0);
-        Ok(mark.map(|mark| usize::try_from(mark & Marks::INDEX).unwrap_or(usize::MAX)))
-    }
+/// Whose a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// The service with this index.
+    Service(usize),
+    /// No service's.
+    Nobody,
+    /// That can't be read: it is gone, or there is no descriptor to read it with.
+    Unknown,
 }
 
 /// What a supervisor that was killed has left of its service: children of zei-init.

@@ -135,6 +135,15 @@ impl Held {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
+    /// The same process under the name by which it is known; `None`: it is another one. A start time that could not be
+    /// read, here or then, is taken from the other.
+    pub fn known_as(mut self, known: Process) -> Option<Held> {
+        if self.process.start == 0 {
+            self.process.start = known.start;
+        }
+        [0, self.process.start].contains(&known.start).then_some(self).filter(|held| held.process.pid == known.pid)
+    }
+
     /// The same process, whose end somebody else will tell of.
     pub fn unwatched(self) -> Held {
         Held { descriptor: None, ..self }
@@ -234,15 +243,9 @@ pub(super) fn is_zombie(pid: u32) -> bool {
 
 /// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
 pub(super) fn soft_locks(pid: u32) -> Option<u64> {
-    read_soft_locks(pid).ok().flatten()
-}
-
-/// The same; the error says why that can't be known.
-pub(super) fn read_soft_locks(pid: u32) -> Result<Option<u64>, Errno> {
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"));
-    let limits = limits.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"));
-    Ok(line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()))
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -269,6 +272,22 @@ pub(super) mod tests {
 
     pub fn wait(pid: u32) {
         waitpid(to_pid(pid), None).unwrap();
+    }
+
+    #[test]
+    fn what_is_held_goes_by_the_start_time_by_which_it_is_known() {
+        let own = std::process::id();
+        let start = start_time(own).unwrap();
+        let held = |start| Held { process: Process { pid: own, start }, descriptor: None };
+        let known_as =
+            |held: Held, known| held.known_as(Process { pid: own, start: known }).map(|held| held.process.start);
+        assert_eq!(known_as(held(start), start), Some(start));
+        // It could not be read, for want of a descriptor.
+        assert_eq!(known_as(held(0), start), Some(start));
+        assert_eq!(known_as(held(start), 0), Some(start));
+        assert_eq!(known_as(held(0), 0), Some(0));
+        assert_eq!(known_as(held(start), start + 1), None);
+        assert!(held(start).known_as(Process { pid: own + 1, start }).is_none());
     }
 
     #[test]

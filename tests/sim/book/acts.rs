@@ -94,7 +94,9 @@ impl Sheet {
                 policy.pre_start.and_then(|hook| hook.timeout).map_or(Time::NEVER, |timeout| now.plus(timeout))
             }
             Kind::PostStop => {
-                let due = self.next == Next::Run && self.run.post == Hook::NotYet && self.run.main.is_none();
+                // Where its supervisor was killed in it, it is begun again.
+                let first = self.run.post == Hook::NotYet || self.run.interrupted;
+                let due = self.next == Next::Run && first && self.run.main.is_none();
                 rule!(due, "post_stop", "it is not due");
                 rule!(!scene.is_alive(|_| true), "left behind", "post_stop beside {:?}", scene.processes);
                 self.run.post = Hook::Runs;

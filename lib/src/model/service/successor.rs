@@ -68,7 +68,11 @@ pub enum Main {
 /// that is gone.
 pub fn take_over(service: Service, main: Main, left: bool, now: Time) -> (Service, [Option<Event>; 2]) {
     let ended = |exit| Event::Exited { exit, alone: !left, oom: false };
-    let service = Service { beside: without_job(&service, now), reload_due: false, probe_at: Time::NEVER, ..service };
+    // What that was killed in is begun again, unless its time was up.
+    let post_due =
+        service.post_due || matches!(service.beside, Beside::Job { kind: Kind::PostStop, killed: false, .. });
+    let beside = without_job(&service, now);
+    let service = Service { beside, post_due, reload_due: false, probe_at: Time::NEVER, ..service };
     match (service.phase, main) {
         // The hook was killed, or had ended; the process was not made yet.
         (Phase::Preparing, _) | (Phase::Spawning, Main::None) => begin_again(service, left, now),

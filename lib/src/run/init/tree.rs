@@ -5,6 +5,7 @@
 
 mod begin;
 mod logs;
+mod orphans;
 mod repair;
 mod start;
 mod words;
@@ -18,9 +19,8 @@ use super::rundir::RunDir;
 use super::shared::{Programs, Shared};
 use crate::exit;
 use crate::model::init::{Effect, Event, Tree, Verdict};
-use crate::model::record::Record;
-use crate::model::service::{self, Phase, Reason, Service};
-use crate::model::slot::{Calls, End, Order};
+use crate::model::service::{Phase, Service};
+use crate::model::slot::{Calls, Order};
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
@@ -35,7 +35,6 @@ use crate::sys::process::{self, Children};
 use crate::sys::signals::{Arrived, Signals};
 use crate::sys::{clock, say};
 use crate::text::{self, Text};
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -68,8 +67,6 @@ pub struct Running {
     pub(super) pump: LogPump,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
-    /// Given up for a moment where there is no other descriptor left.
-    spare: Option<OwnedFd>,
     signals: Signals,
     /// Dispositions that zei-init was started with, and services don't get.
     pub(super) defaults: Set,
@@ -176,9 +173,9 @@ impl Running {
             match process::look() {
                 Children::Ended(pid, exit) => {
                     let Some(index) = self.supervisors.remove(&pid) else {
-                        let heir = self.pass_end(pid, exit);
+                        let heirs = self.pass_end(pid, exit);
                         process::reap(pid);
-                        if let Some(supervisor) = heir {
+                        for supervisor in heirs {
                             let _it_is_gone = process::signal_child(supervisor, signal::CHLD);
                         }
                         orphans |= !self.changes.has_ended(pid, exit) && !self.pump_has_ended(pid, exit);
@@ -201,34 +198,6 @@ impl Running {
                 Children::Alive => return,
                 Children::None => return events.push_back(Event::Empty),
             }
-        }
-    }
-
-    /// A process of a service whose supervisor was killed has ended: its end is put on record before it is reaped.
-    /// Returns the supervisor that is to be told, where there is one.
-    fn pass_end(&mut self, pid: u32, exit: exit::Exit) -> Option<u32> {
-        let index = self.owner(pid)?;
-        let Record { service, child, .. } = self.shared.ledger.read(index)?;
-        let is_main = service::left_behind(&service, child.pid).is_some_and(|main| main.pid == pid);
-        if is_main && let Err(errno) = self.shared.ledger.tell_end(index, End { run: service.run, pid, exit }) {
-            self.say(format_args!("cannot pass on how {} ended: {}", self.name(index), errno.desc()));
-        }
-        // Nobody waits for the others but who has to end them.
-        let awaited = is_main || matches!(service.phase, Phase::Stopping { .. } | Phase::Failed(Reason::Stray));
-        self.pids.get(index).copied().flatten().filter(|_| awaited)
-    }
-
-    /// The service that a process belongs to, also where no descriptor is left to look with but the spare one.
-    fn owner(&mut self, pid: u32) -> Option<usize> {
-        let is_crowded = |errno: &Errno| matches!(errno, Errno::EMFILE | Errno::ENFILE);
-        match self.marks.look(pid) {
-            Err(errno) if is_crowded(&errno) => {
-                self.spare = None;
-                let owner = self.marks.look(pid);
-                self.spare = self.null.try_clone().ok();
-                owner.ok().flatten()
-            }
-            owner => owner.ok().flatten(),
         }
     }
 

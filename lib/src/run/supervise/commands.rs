@@ -196,9 +196,11 @@ impl Supervisor<'_> {
 
     /// A signal is sent once or not at all, and answered at once.
     fn pass_on(&mut self, token: Option<Token>, number: u8) {
-        let sent = match self.service.process {
-            Some(_) => self.signal_main(number).map_err(|errno| (exit::SYSTEM, errno.desc())),
-            None => Err((exit::NOT_TRUE, "the service has no process")),
+        let sent = match self.signal_main(number) {
+            Ok(()) => Ok(()),
+            // There is none, or it was zei-init's and is reaped by now.
+            Err(Errno::ESRCH) => Err((exit::NOT_TRUE, "the service has no process")),
+            Err(errno) => Err((exit::SYSTEM, errno.desc())),
         };
         let (Some(token), Some(place)) = (token, &self.place) else { return };
         let (progress, text) = match (sent, self.service.process) {

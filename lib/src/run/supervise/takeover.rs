@@ -62,9 +62,12 @@ fn find(record: &Record, ledger: &Ledger, orphans: &Orphans) -> (Main, Option<He
     if let Some(end) = told {
         return (Main::Ended(known, end.exit), None);
     }
-    let is_same = |held: &Held| held.process.start == 0 || [0, held.process.start].contains(&known.start);
-    match held.filter(is_same) {
-        Some(held) => (Main::Runs(held.process), Some(held)),
+    match held.and_then(|held| held.known_as(known)) {
+        Some(mut held) => {
+            // What follows goes by the process as it stands there.
+            held.process = record.service.process.unwrap_or(held.process);
+            (Main::Runs(held.process), Some(held))
+        }
         // Another's child, which that has reaped: nobody knows how it ended.
         None => (Main::Ended(known, crate::exit::Exit::Code(0)), None),
     }

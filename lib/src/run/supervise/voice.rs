@@ -10,6 +10,7 @@ use crate::protocol::last;
 use crate::protocol::notify::{self, Doing, Notice, Watchdog};
 use crate::run;
 use crate::sys::notify::Socket;
+use crate::sys::owned::Owner;
 use crate::sys::pipe::Readiness;
 use crate::sys::{ledger, logpipe, process, raw};
 use crate::text::{self, Text};
@@ -234,7 +235,7 @@ impl Supervisor<'_> {
             return;
         }
         let adopted = self.orphans;
-        let is_own = |pid| self.adopted && adopted.marks.owner(pid) == Some(adopted.index);
+        let is_own = |pid| self.adopted && adopted.marks.owner(pid) == Owner::Service(adopted.index);
         let Some(held) = process::hold(pid, is_own) else { return };
         self.feed(Event::MainIs(held.process));
         if self.service.process == Some(held.process) {

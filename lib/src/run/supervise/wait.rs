@@ -5,6 +5,7 @@
 use super::{Supervisor, to_timeout};
 use crate::model::service::Event;
 use crate::model::time::Time;
+use crate::run::place::Place;
 use crate::sys::clock;
 use crate::sys::process::Held;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -72,6 +73,10 @@ impl Supervisor<'_> {
         }
         if self.service.deadline().is_some_and(|deadline| clock::now() >= deadline) {
             self.feed(Event::Timer);
+        }
+        // Nothing wakes it for that alone.
+        if self.place.as_ref().is_some_and(Place::is_behind) {
+            self.publish();
         }
     }
 }

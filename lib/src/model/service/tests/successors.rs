@@ -116,6 +116,25 @@ fn what_a_killed_job_would_have_found_out_is_looked_for_again() {
 }
 
 #[test]
+fn a_post_stop_that_its_supervisor_was_killed_in_is_begun_again() {
+    let hook = Policy { post_stop: Some(HookPolicy { timeout: None }), ..Policy::default() };
+    let interrupted = |beside| Service { process: None, beside, ..at(stopping(Stage::Post, Then::Down)) };
+    let (found, events) = take_over(interrupted(job(Kind::PostStop)), Main::None, false, SOON);
+    assert_eq!(events, [Some(Event::Empty), None]);
+    let (again, action) = step(found, Event::Empty, SOON, &hook);
+    assert_eq!(action, Some(Action::Begin(Kind::PostStop)));
+    assert!(matches!(again.phase, Phase::Stopping { stage: Stage::Post, then: Then::Down, .. }) && !again.post_due);
+    // What it has left goes first.
+    assert_eq!(take_over(interrupted(job(Kind::PostStop)), Main::None, true, SOON).1, [Some(Event::TakenOver), None]);
+    // Its time was up, or it has ended.
+    let Beside::Job { kind, process, deadline, .. } = job(Kind::PostStop) else { panic!("a job") };
+    for beside in [Beside::Job { kind, process, deadline, killed: true }, Beside::Nothing] {
+        let (found, _) = take_over(interrupted(beside), Main::None, false, SOON);
+        assert_eq!(step(found, Event::Empty, SOON, &hook).0.phase, Phase::Stopped, "{beside:?}");
+    }
+}
+
+#[test]
 fn a_stop_goes_on_and_its_signal_is_not_sent_twice() {
     let group = Policy { stop_scope: StopScope::Group, ..Policy::default() };
     let next = |service, policy: &Policy| step(service, Event::TakenOver, SOON, policy);

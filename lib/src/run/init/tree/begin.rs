@@ -118,8 +118,6 @@ impl Running {
         null: OwnedFd,
     ) -> Result<Running, Failure> {
         let Handed { names, pids, controls, voices, changes, seed, boot, seq, began, state, defaults } = handed;
-        // First of all, so that its number is low.
-        let spare = null.try_clone().ok();
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
         let members = || (0..names.len()).map(|index| outline.services.get(index).and_then(Option::as_ref));
@@ -145,7 +143,6 @@ impl Running {
             seed,
             changes,
             pump,
-            spare,
             null,
             signals,
             defaults,

@@ -4,6 +4,7 @@
 #   DIST=DIR               where `make dist` puts them
 #   RUST_IMAGE, RUNTIME_IMAGE, IMAGE   base images and name for `make docker`
 #   PREFIX, DESTDIR        where `make install` puts the programs
+#   TARGET, SECONDS        what `make fuzz` fuzzes (all), and for how long each
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ DOCKER ?= docker
 DOCKER_BUILD = $(DOCKER) build --build-arg RUST_IMAGE=$(RUST_IMAGE) --build-arg RUNTIME_IMAGE=$(RUNTIME_IMAGE) \
 	--build-arg BINARIES=$(BINARIES)
 
-.PHONY: demo test check dist docker docker-test docker-e2e install bench clean help
+.PHONY: demo test check dist docker docker-test docker-e2e install bench fuzz clean help
 
 demo: dist ## show a small tree as PID 1 of a namespace: start, control, logs, shutdown
 	@ZEI_BIN_DIR="$(abspath $(DIST))" tests/e2e/demo.sh
@@ -85,6 +86,9 @@ install: dist ## install the programs into PREFIX/bin and the skeleton into /etc
 bench: dist ## measure start, restart, control, memory and shutdown
 	@if [ -x tests/bench/run ]; then ZEI_BIN_DIR="$(abspath $(DIST))" tests/bench/run; \
 	else echo "no benchmark here yet: tests/bench/run"; fi
+
+fuzz: ## look for bytes that break what reads them (needs a C++ compiler; tests/fuzz/README.md)
+	@SECONDS_EACH="$(or $(SECONDS),60)" tests/fuzz/run $(TARGET)
 
 clean: ## remove everything that was built
 	cargo clean

@@ -4,6 +4,7 @@
 // A helper of a test fails as the test does.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
+pub mod fuzz;
 pub mod lines;
 pub mod process;
 pub mod pump;

@@ -104,6 +104,10 @@ impl Node {
 
 /// Parses the one document of a file; an empty file is null.
 pub fn parse(file: usize, text: &str) -> Result<Node, SyntaxError> {
+    spelled(file, text).map_err(|error| SyntaxError { line: error.line.min(last_line(text)), ..error })
+}
+
+fn spelled(file: usize, text: &str) -> Result<Node, SyntaxError> {
     let mut node = walk(file, text, 0)?;
     if node.has_spelling()
         && let Some(document) = serde_yaml::Deserializer::from_str(text).next()
@@ -116,9 +120,17 @@ pub fn parse(file: usize, text: &str) -> Result<Node, SyntaxError> {
 /// The line on which the node of this number begins, counted from 1; 0 where it is unknown.
 pub fn line(text: &str, id: usize) -> usize {
     match walk(0, text, id) {
-        Err(error) if id != 0 => error.line,
+        Err(error) if id != 0 => error.line.min(last_line(text)),
         _ => 0,
     }
+}
+
+/// The number of the last line, with line breaks as YAML has them. What is missing at the end of a file, the reader misses
+/// behind it, in a line that is not there.
+fn last_line(text: &str) -> usize {
+    let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let breaks = text.chars().filter(|c| is_break(*c)).count() - text.matches("\r\n").count();
+    if text.ends_with(is_break) { breaks } else { breaks + 1 }
 }
 
 fn walk(file: usize, text: &str, stop: usize) -> Result<Node, SyntaxError> {

@@ -9,6 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// What the search for lines may cost: some seconds. Only a file with thousands of problems comes to it, or one that
+/// multiplies them by aliases. With every check on, the search is ten times slower.
+const SEARCH: usize = if cfg!(debug_assertions) { 20_000_000 } else { 200_000_000 };
+/// A node costs as much as so many bytes.
+const NODE: usize = 8;
+
 /// One thing that is wrong with a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -196,20 +202,29 @@ impl Report {
 
     fn told(&self, found: &[Found]) -> Vec<Problem> {
         let mut lines = BTreeMap::new();
-        let mut line = |at: At| {
+        let mut spent = 0;
+        let mut line = |at: At, spent: &mut usize| {
             let text = self.files.get(at.file).map_or("", |file| &file.text);
-            *lines.entry(at).or_insert_with(|| node::line(text, at.id))
+            *lines.entry(at).or_insert_with(|| {
+                *spent += text.len() + NODE * at.id;
+                node::line(text, at.id)
+            })
         };
         let mut problems: Vec<(usize, Problem)> = Vec::new();
         let mut said = BTreeSet::new();
+        let mut untold = 0;
         for Found { at, line: known, service, key, fault } in found {
+            if spent > SEARCH {
+                untold += 1;
+                continue;
+            }
             let mut text = fault.text.clone();
             if let Some(other) = fault.other {
-                text.push_str(&format!(" {}", place(self.path(other.file), line(other))));
+                text.push_str(&format!(" {}", place(self.path(other.file), line(other, &mut spent))));
             }
             let problem = Problem {
                 file: self.path(at.file).to_owned(),
-                line: known.unwrap_or_else(|| line(*at)),
+                line: known.unwrap_or_else(|| line(*at, &mut spent)),
                 service: service.clone(),
                 key: key.clone(),
                 text,
@@ -221,6 +236,11 @@ impl Report {
             }
         }
         problems.sort_by_key(|(file, problem)| (*file, problem.line));
-        problems.into_iter().map(|(_, problem)| problem).collect()
+        let mut problems: Vec<Problem> = problems.into_iter().map(|(_, problem)| problem).collect();
+        if let (Some(last), true) = (problems.last(), untold > 0) {
+            let text = format!("and {untold} more, which are told when these are dealt with");
+            problems.push(Problem { line: 0, service: None, key: None, text, near: None, ..last.clone() });
+        }
+        problems
     }
 }

@@ -5,7 +5,7 @@
 use crate::model::time::Span;
 use crate::signal;
 use crate::sys::clock;
-use crate::sys::process::{self, children, is_zombie, listed_children, parent, signal_child, soft_locks};
+use crate::sys::process::{self, all_children, children, is_zombie, listed_children, parent, signal_child, soft_locks};
 use crate::sys::raw;
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -100,7 +100,7 @@ impl Whole {
             }
         }
         if let Some(orphans) = self.orphans {
-            for pid in listed_children(orphans.init) {
+            for pid in all_children(orphans.init) {
                 if self.strangers.contains(&pid) {
                     continue;
                 }
@@ -210,7 +210,7 @@ impl Orphans {
 
     /// Whether there is one that lives, this one apart, or whether that can't be known.
     pub fn exist_but(&self, spared: Option<u32>) -> bool {
-        let children = listed_children(self.init);
+        let children = all_children(self.init);
         if children.is_empty() {
             // This process itself is one of them, unless zei-init is gone and its children are another's.
             return nix::unistd::getppid().as_raw().unsigned_abs() == self.init;
@@ -232,7 +232,7 @@ impl Orphans {
     /// The jobs among them, and what they have made.
     pub fn jobs(&self) -> Targets {
         let mut targets =
-            Targets(listed_children(self.init).into_iter().filter_map(|pid| self.hold_one(pid, true)).collect());
+            Targets(all_children(self.init).into_iter().filter_map(|pid| self.hold_one(pid, true)).collect());
         targets.look_below(|_| true);
         targets
     }

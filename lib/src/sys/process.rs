@@ -218,6 +218,22 @@ pub(super) fn listed_children(pid: u32) -> Vec<u32> {
     found
 }
 
+/// The children of a process that reaps some of them meanwhile: then the kernel passes over as many that live (proc(5)).
+/// What was read, and was gone when it was read again, is missing there; so two lists that are the same lack nobody.
+pub(super) fn all_children(pid: u32) -> Vec<u32> {
+    // Each attempt takes microseconds, and each failed one a death just then.
+    const ATTEMPTS: usize = 1000;
+    let mut known = listed_children(pid);
+    for _attempt in 0..ATTEMPTS {
+        let again = listed_children(pid);
+        if again == known {
+            break;
+        }
+        known = again;
+    }
+    known
+}
+
 /// The direct children of this process, which has one thread, ended ones that are not reaped yet among them.
 pub fn children() -> Vec<u32> {
     let text = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
@@ -255,6 +271,8 @@ pub(super) mod tests {
     use crate::sys::spawn::{Spawn, Stream, spawn};
     use std::io::{BufRead as _, BufReader, PipeReader, pipe};
     use std::process::Command;
+    use std::sync::atomic::Ordering::SeqCst;
+    use std::sync::atomic::{AtomicBool, AtomicU32};
 
     /// A shell under this mark with two children, one of them in a session of its own and with a child, and the pipe
     /// that all of them hold.
@@ -313,6 +331,32 @@ pub(super) mod tests {
         assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
         wait(child);
         assert!(held.has_ended() && hold(child, |_| false).is_none());
+    }
+
+    #[test]
+    fn a_child_that_lives_is_listed_whoever_else_is_reaped_meanwhile() {
+        let (alive, done) = (AtomicU32::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _round in 0..40 {
+                    let mut some: Vec<_> = (0..20).map(|_| Command::new("true").spawn().unwrap()).collect();
+                    let mut last = Command::new("sleep").arg("1003").spawn().unwrap();
+                    alive.store(last.id(), SeqCst);
+                    some.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+                    alive.store(0, SeqCst);
+                    last.kill().unwrap();
+                    last.wait().unwrap();
+                }
+                done.store(true, SeqCst);
+            });
+            while !done.load(SeqCst) {
+                let before = alive.load(SeqCst);
+                let listed = all_children(std::process::id());
+                if before != 0 && before == alive.load(SeqCst) {
+                    assert!(listed.contains(&before), "{before} is not in {listed:?}");
+                }
+            }
+        });
     }
 
     #[test]

@@ -193,3 +193,23 @@ fn the_commented_example_is_valid_once_it_is_uncommented() {
     }
     assert!(tried > 20, "{tried}");
 }
+
+#[test]
+fn what_is_missed_at_the_end_of_a_file_is_missed_in_its_last_line() {
+    for (text, line) in [("services:\n{}{}", 2), ("services: {\n", 1), ("a: [\r\n\r\nb\r\n", 3), ("a: 'x\n\n", 2)] {
+        let problems = World::new().problems(&[("z.yaml", text)]);
+        assert!(problems[0].starts_with(&format!("z.yaml:{line}: is no valid YAML")), "{problems:?}");
+    }
+}
+
+#[test]
+fn what_aliases_have_multiplied_is_told_as_far_as_that_takes_no_more_than_seconds() {
+    let keys: String = (0..150).map(|key| format!("x{key}: 1, ")).collect();
+    let more: String = (0..100).map(|service| format!("  b{service}: *a\n")).collect();
+    let text = format!("services:\n  a: &a {{{keys}}}\n{more}");
+    let problems = World::new().problems(&[("z.yaml", &text)]);
+    assert!(problems.len() > 100 && problems.len() < 150 * 100, "{}", problems.len());
+    assert!(problems[0].starts_with("z.yaml:2: ") && problems[100].starts_with("z.yaml:2: "), "{problems:?}");
+    let last = problems.last().unwrap();
+    assert!(last.starts_with("z.yaml: and ") && last.ends_with(" more, which are told when these are dealt with"));
+}

@@ -153,7 +153,7 @@ impl Victim {
                 PollTimeout::from(u16::try_from(next.saturating_sub(now())).unwrap_or(u16::MAX))
             });
             let _interrupted = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], left);
-            while let Some((got, _)) = signals.next() {
+            while let Some(got) = signals.next().map(|arrived| arrived.number) {
                 if got == signal::CHLD || got == signal::CONT {
                     continue;
                 }
@@ -242,7 +242,7 @@ impl Victim {
         self.tell(&format!("child {} {} {}", self.service, self.number("of").unwrap_or(0), std::process::id()))?;
         loop {
             let _interrupted = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
-            while let Some((got, _)) = signals.next() {
+            while let Some(got) = signals.next().map(|arrived| arrived.number) {
                 if got == signal::TERM && self.key("deaf").is_none() {
                     return Ok(0);
                 }

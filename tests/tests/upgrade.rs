@@ -15,7 +15,8 @@ const ALL: [&str; 5] = ["zei-init", "zei-supervise", "zei-log", "zei-probe", "ze
 
 /// Which file a process executes.
 fn executes(pid: u32) -> u64 {
-    fs::metadata(format!("/proc/{pid}/exe")).unwrap().ino()
+    // 0: it is gone.
+    fs::metadata(format!("/proc/{pid}/exe")).map_or(0, |file| file.ino())
 }
 
 /// New files with the same programs.

@@ -7,6 +7,7 @@ use crate::model::service::Shutdown;
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::protocol::sources::hash;
+use crate::text::{self, Text};
 
 /// What zei-init orders every supervisor to do, read by them when a TERM says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,6 +55,17 @@ pub struct Calls {
 impl Calls {
     /// The length of calls in bytes.
     pub const SIZE: usize = 8;
+
+    /// As they stand among the arguments of a supervisor: what was called for before it was made.
+    pub fn argument(self) -> Text<24> {
+        text::format(format_args!("{}.{}", self.program, self.repair))
+    }
+
+    /// Reads that.
+    pub fn parse(argument: &str) -> Option<Calls> {
+        let (program, repair) = argument.split_once('.')?;
+        Some(Calls { program: program.parse().ok()?, repair: repair.parse().ok()? })
+    }
 
     /// The calls' bytes.
     pub fn encode(self) -> [u8; Calls::SIZE] {
@@ -186,6 +198,8 @@ mod tests {
         let calls = Calls { program: 3, repair: u32::MAX };
         assert_eq!(Calls::decode(calls.encode()), calls);
         assert_eq!(Calls::decode([0; Calls::SIZE]), Calls::default());
+        assert_eq!(Calls::parse(calls.argument().as_str()), Some(calls));
+        assert_eq!((Calls::parse("3"), Calls::parse("3.x")), (None, None));
     }
 
     #[test]

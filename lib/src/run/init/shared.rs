@@ -4,7 +4,7 @@ use super::PROGRAM;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::Voice;
 use crate::model::kills::Kills;
-use crate::model::slot::Slot;
+use crate::model::slot::{Calls, Slot};
 use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::run::report::report;
@@ -188,7 +188,8 @@ impl Programs {
 }
 
 /// The arguments of a supervisor: see `run::supervise::run`.
-pub fn arguments(program: &CStr, name: ServiceName, index: usize, wanted: bool) -> [CString; 4] {
+pub fn arguments(program: &CStr, name: ServiceName, index: usize, wanted: bool, calls: Calls) -> [CString; 5] {
     let text = |text: &str| CString::new(text).unwrap_or_default();
-    [program.to_owned(), text(name.as_str()), text(&index.to_string()), text(if wanted { "up" } else { "down" })]
+    let want = if wanted { "up" } else { "down" };
+    [program.to_owned(), text(name.as_str()), text(&index.to_string()), text(want), text(calls.argument().as_str())]
 }

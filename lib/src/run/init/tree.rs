@@ -162,7 +162,7 @@ impl Running {
             self.reap(events);
         }
         if missed {
-            self.repair();
+            self.repair(events);
         }
     }
 

@@ -13,6 +13,7 @@ use super::voice::Voice;
 use super::watch::Watch;
 use crate::model::definition::Definitions;
 use crate::model::service::Service;
+use crate::model::slot::Calls;
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
 use crate::run::journal::Journal;
@@ -79,8 +80,9 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         arguments,
         passed,
         _definitions: definitions,
-        calls: ledger.calls(),
-        outdated: false,
+        // Not as they are by now: what was called for meanwhile is still to be done.
+        calls: arguments.get(4).and_then(Calls::parse).unwrap_or_default(),
+        called: ledger.calls(),
         index,
         definition,
         service,

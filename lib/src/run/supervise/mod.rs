@@ -55,10 +55,10 @@ struct Supervisor<'a> {
     /// What it was passed.
     passed: Passed,
     _definitions: OwnedFd,
-    /// What was asked for before it began, and since then.
+    /// What was asked of all supervisors and is done.
     calls: Calls,
-    /// A later one has put another program in its place.
-    outdated: bool,
+    /// The last that is known of that.
+    called: Calls,
     index: usize,
     definition: Definition<'a>,
     service: Service,
@@ -187,10 +187,9 @@ impl Supervisor<'_> {
 
     /// What all supervisors are asked for.
     fn take_calls(&mut self) {
-        let calls = self.ledger.calls();
-        self.outdated |= calls.program != self.calls.program;
-        if calls.repair != self.calls.repair {
-            self.calls.repair = calls.repair;
+        self.called = self.ledger.calls();
+        if self.called.repair != self.calls.repair {
+            self.calls.repair = self.called.repair;
             self.repair();
         }
     }

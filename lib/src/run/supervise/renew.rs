@@ -11,6 +11,7 @@ use crate::model::service::Beside;
 use crate::sys::ledger;
 use crate::sys::raw::{self, Strings};
 use nix::errno::Errno;
+use std::ffi::CString;
 use std::os::fd::RawFd;
 
 /// The numbers of the descriptors that zei-init has passed on.
@@ -32,7 +33,7 @@ impl Passed {
 impl Supervisor<'_> {
     /// Whether it is to go over to another program, and nothing runs beside the service, which that would have to kill.
     pub(super) fn may_renew(&self) -> bool {
-        self.outdated && !matches!(self.service.beside, Beside::Job { .. })
+        self.called.program != self.calls.program && !matches!(self.service.beside, Beside::Job { .. })
     }
 
     /// Goes over to it. Returns the exit code where that can't be done: the service is left to a successor then.
@@ -49,7 +50,9 @@ impl Supervisor<'_> {
                 return errno;
             }
         }
-        let arguments = Strings::collect((0..).map_while(|index| self.arguments.bytes(index)));
+        let Ok(calls) = CString::new(self.called.argument().as_bytes()) else { return Errno::EINVAL };
+        let words = (0..4).map_while(|index| self.arguments.bytes(index));
+        let arguments = Strings::collect(words.chain([calls.as_c_str()]));
         raw::execve(program, &arguments, &Strings::collect(core::iter::empty()))
     }
 }

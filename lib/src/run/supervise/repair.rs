@@ -27,8 +27,10 @@ impl Supervisor<'_> {
         if let (Ok(control), Some(own)) = (place.control(), &self.control)
             && inode(&control) != inode(own)
         {
-            // Where the next program looks for it: the number stays this process's, and what was there is closed.
             let number = own.as_raw_fd();
+            // What was written into the old one counts.
+            self.take_lines();
+            // Where the next program looks for it: the number stays this process's, and what was there is closed.
             if raw::duplicate(control.as_raw_fd(), number).is_ok() {
                 let _others_have_it_from_zei_init = raw::set_close_on_exec(number, true);
             }

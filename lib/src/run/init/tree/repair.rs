@@ -4,16 +4,19 @@
 //! itself) sends zei-init CHLD, which means nothing to any other process.
 
 use super::Running;
+use crate::model::init::Event;
 use crate::model::slot::Calls;
 use crate::paths;
 use crate::protocol::status::{MAX, Status};
 use crate::run::place::Place;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::AsFd as _;
 
 impl Running {
     /// Looks whether all is there, and makes anew what is not.
-    pub(super) fn repair(&mut self) {
+    pub(super) fn repair(&mut self, events: &mut VecDeque<Event>) {
+        // What was written into a FIFO that is removed counts.
+        self.take_lines(events);
         let Some(run_dir) = &mut self.run_dir else { return };
         let mut made = Vec::new();
         match run_dir.repair() {

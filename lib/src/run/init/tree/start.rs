@@ -24,7 +24,13 @@ impl Running {
     /// Starts the supervisor of a service.
     pub(super) fn start(&mut self, index: usize) -> Option<Event> {
         let (name, former) = (self.name(index), self.tree.is_retiring(index));
-        let arguments = shared::arguments(&self.programs.supervisor, name, index, self.tree.is_wanted(index));
+        let arguments = shared::arguments(
+            &self.programs.supervisor,
+            name,
+            index,
+            self.tree.is_wanted(index),
+            self.shared.ledger.calls(),
+        );
         let stdin = if self.command == Some(index) { Stream::Same } else { Stream::Of(self.null.as_fd()) };
         // Its FIFO takes the place in this process's own table that the new one shares at first.
         let passed = match self.controls.get(index).and_then(Option::as_ref) {

@@ -38,7 +38,7 @@ use crate::text::{self, Text};
 use commands::Commands;
 use jobs::Jobs;
 use nix::errno::Errno;
-use nix::poll::PollTimeout;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use schedule::Waiting;
 use standing::Standing;
@@ -246,11 +246,21 @@ impl Supervisor<'_> {
                 let deadline = clock::now().plus(policy.drain).plus(policy.grace());
                 self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
             }
-        } else if nix::unistd::getppid() != self.init {
+        } else if self.is_abandoned() {
             // zei-init is gone: its death was the signal.
             let deadline = clock::now().plus(self.definition.policy.grace());
             self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
         }
+    }
+
+    /// Whether zei-init is gone. Where that was before this process could ask for its parent, it has had another one from
+    /// the begin, and perhaps no signal either; but nobody reads what it reports.
+    fn is_abandoned(&self) -> bool {
+        let is_unheard = |report: &OwnedFd| {
+            let mut polled = [PollFd::new(report.as_fd(), PollFlags::empty())];
+            poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        nix::unistd::getppid() != self.init || self.report.as_ref().is_some_and(is_unheard)
     }
 
     /// What is asked for now is for its successor, which knows the new definition.

@@ -9,6 +9,7 @@ pub mod lines;
 pub mod process;
 pub mod pump;
 pub mod source;
+pub mod tracer;
 pub mod tree;
 
 use std::collections::BTreeSet;

@@ -31,6 +31,11 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
 }
 
+/// The letter of what a process does, as proc(5) has it.
+pub fn state(pid: u32) -> Option<String> {
+    stat(pid)?.into_iter().next()
+}
+
 /// The name of a program as the kernel keeps it: 15 bytes at most.
 pub fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())

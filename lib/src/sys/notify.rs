@@ -69,11 +69,24 @@ impl Socket {
     /// # Errors
     /// EAGAIN where there is none; ENOBUFS for one whose sender can't be told, as this process has no room for the
     /// descriptors that came along: it is dropped.
-    #[inline(never)]
     pub fn receive(&self, buffer: &mut [u8]) -> Result<(usize, Sender), Errno> {
+        self.get(buffer, MsgFlags::empty())
+    }
+
+    /// The same, but it stays where it is until it is received: who is killed before it has recorded what was said leaves
+    /// it to its successor.
+    ///
+    /// # Errors
+    /// As [`Socket::receive`].
+    pub fn look(&self, buffer: &mut [u8]) -> Result<(usize, Sender), Errno> {
+        self.get(buffer, MsgFlags::MSG_PEEK)
+    }
+
+    #[inline(never)]
+    fn get(&self, buffer: &mut [u8], flags: MsgFlags) -> Result<(usize, Sender), Errno> {
         let mut control = cmsg_space!(UnixCredentials, [RawFd; MOST_DESCRIPTORS]);
         let mut parts = [IoSliceMut::new(buffer)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+        let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
         let mut sender = None;
         for part in message.cmsgs()? {
@@ -91,6 +104,11 @@ impl Socket {
             }
         }
         sender.map(|sender| (message.bytes, sender)).ok_or(Errno::ENOBUFS)
+    }
+
+    /// Takes the datagram that was looked at.
+    pub fn take(&self) {
+        let _looked_at = self.receive(&mut []);
     }
 
     /// Throws away what was sent to an earlier run.
@@ -153,6 +171,7 @@ mod tests {
         send(&address, b"READY=1", &[]);
         send(&address, b"", &[]);
         let own = Sender { pid: std::process::id(), uid: nix::unistd::geteuid().as_raw() };
+        assert_eq!(socket.look(&mut buffer), Ok((7, own)));
         assert_eq!(socket.receive(&mut buffer), Ok((7, own)));
         assert!(buffer.starts_with(b"READY=1"));
         assert_eq!(socket.receive(&mut buffer), Ok((0, own)));
@@ -170,8 +189,9 @@ mod tests {
             poll(&mut polled, PollTimeout::ZERO).unwrap();
             polled[0].revents().unwrap().contains(PollFlags::POLLHUP)
         };
-        assert!(!is_over());
         let mut buffer = [0; 64];
+        assert_eq!(socket.look(&mut buffer).unwrap().0, 9);
+        assert!(!is_over());
         assert_eq!(socket.receive(&mut buffer).unwrap().0, 9);
         assert!(is_over());
     }

@@ -3,16 +3,18 @@
 //! Owns: a pipe that never ends, the readiness pipe, and the tail of what a job writes. Must never: wait, or set
 //! O_NONBLOCK on a description that a service gets.
 
-use crate::protocol::boundary;
 use crate::text::{self, Text};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, open, tee};
 use nix::sys::stat::Mode;
 use nix::unistd::{pipe2, read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// So many reads are done at once, of what somebody may write without end.
 const AT_ONCE: usize = 64;
+
+/// So much of what is told is looked at at once.
+const LOOK: usize = 4096;
 
 /// One descriptor for both directions of a new pipe, which so holds itself open: it never ends, whoever dies.
 pub fn endless(flags: OFlag) -> Result<OwnedFd, Errno> {
@@ -50,34 +52,32 @@ impl Readiness {
         open_again(self.0.as_fd(), OFlag::O_WRONLY)
     }
 
-    /// Takes what was written; whether a newline was in it.
+    /// What was written, as far as [`LOOK`] goes: how much that is, and whether it holds what is looked for. It stays where
+    /// it is, until [`Readiness::take`]: who is killed before it has recorded what it has seen leaves it to its successor.
     #[inline(never)]
-    pub fn take(&self) -> bool {
-        let mut buffer = [0; 256];
-        let mut newline = false;
-        for _read in 0..AT_ONCE {
-            match read(&self.0, &mut buffer) {
-                Ok(length) if length > 0 => newline |= buffer.iter().take(length).any(|byte| *byte == b'\n'),
-                Ok(_) | Err(_) => break,
-            }
+    pub fn look(&self, holds: impl Fn(&[u8]) -> bool) -> (usize, bool) {
+        let mut buffer = [0; LOOK];
+        match self.peek(&mut buffer) {
+            Ok(length) => (length, holds(buffer.get(..length).unwrap_or_default())),
+            // There is nothing, or no descriptor is left to look through: then it is taken at once.
+            Err(_) => match read(&self.0, &mut buffer) {
+                Ok(length) => (0, holds(buffer.get(..length).unwrap_or_default())),
+                Err(_) => (0, false),
+            },
         }
-        newline
     }
 
-    /// Takes what zei-log has written; whether it tells that this run is ready, and not an earlier one.
+    fn peek(&self, buffer: &mut [u8; LOOK]) -> Result<usize, Errno> {
+        let (near, far) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        tee(&self.0, &far, LOOK, SpliceFFlags::SPLICE_F_NONBLOCK)?;
+        read(&near, buffer)
+    }
+
+    /// Takes so much of what was written.
     #[inline(never)]
-    pub fn take_answer(&self, run: u64) -> bool {
-        let mut buffer = [0; 256];
-        let mut ready = false;
-        for _read in 0..AT_ONCE {
-            match read(&self.0, &mut buffer) {
-                Ok(length) if length > 0 => {
-                    ready |= boundary::answers(buffer.get(..length).unwrap_or_default(), run);
-                }
-                Ok(_) | Err(_) => break,
-            }
-        }
-        ready
+    pub fn take(&self, length: usize) {
+        let mut buffer = [0; LOOK];
+        let _as_seen = buffer.get_mut(..length).filter(|some| !some.is_empty()).map(|some| read(&self.0, some));
     }
 
     /// Throws away what an earlier run has written: all that fits into a pipe.
@@ -171,15 +171,34 @@ mod tests {
         OFlag::from_bits_truncate(fcntl(file, FcntlArg::F_GETFL).unwrap())
     }
 
+    fn newline(bytes: &[u8]) -> bool {
+        bytes.contains(&b'\n')
+    }
+
     #[test]
-    fn a_newline_is_readiness_and_nothing_else_is() {
+    fn what_is_looked_at_stays_until_just_that_is_taken() {
         let pipe = Readiness::over(Readiness::make().unwrap());
         let writer = pipe.writer().unwrap();
-        assert!(!pipe.take());
+        assert_eq!(pipe.look(newline), (0, false));
         write(&writer, b"not yet").unwrap();
-        assert!(!pipe.take());
+        assert_eq!((pipe.look(newline), pipe.look(newline)), ((7, false), (7, false)));
         write(&writer, b" but now\n").unwrap();
-        assert!(pipe.take() && !pipe.take());
+        pipe.take(7);
+        assert_eq!((pipe.look(newline), pipe.look(newline)), ((9, true), (9, true)));
+        pipe.take(9);
+        pipe.take(0);
+        assert_eq!(pipe.look(newline), (0, false));
+    }
+
+    #[test]
+    fn much_is_looked_at_piece_by_piece() {
+        let pipe = Readiness::over(Readiness::make().unwrap());
+        write(&pipe.0, &[b'x'; 2 * LOOK]).unwrap();
+        write(&pipe.0, b"\n").unwrap();
+        for seen in [(LOOK, false), (LOOK, false), (1, true), (0, false)] {
+            assert_eq!(pipe.look(newline), seen);
+            pipe.take(seen.0);
+        }
     }
 
     #[test]
@@ -191,7 +210,8 @@ mod tests {
         write(&writer, b"late\n").unwrap();
         drop(writer);
         // Also after its writer has ended, and for another supervisor.
-        assert!(pipe.take());
+        assert_eq!(pipe.look(newline), (5, true));
+        pipe.take(5);
         assert_eq!(read(&pipe.0, &mut [0; 8]), Err(Errno::EAGAIN));
     }
 
@@ -201,7 +221,7 @@ mod tests {
         // As full as it gets.
         while write(&pipe.0, &[b'\n'; 4096]).is_ok() {}
         pipe.drain();
-        assert!(!pipe.take());
+        assert_eq!(pipe.look(newline), (0, false));
         assert_eq!(read(&pipe.0, &mut [0; 8]), Err(Errno::EAGAIN));
     }
 

@@ -338,7 +338,7 @@ pub(super) mod tests {
         let (alive, done) = (AtomicU32::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                for _round in 0..40 {
+                for _round in 0..20 {
                     let mut some: Vec<_> = (0..20).map(|_| Command::new("true").spawn().unwrap()).collect();
                     let mut last = Command::new("sleep").arg("1003").spawn().unwrap();
                     alive.store(last.id(), SeqCst);

@@ -40,12 +40,12 @@ use crate::sys::{clock, say};
 use crate::text::{self, Text};
 use commands::Commands;
 use jobs::Jobs;
-use nix::poll::PollTimeout;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use renew::Passed;
 use schedule::Waiting;
 use standing::Standing;
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use voice::Voice;
 use watch::Watch;
 
@@ -207,11 +207,21 @@ impl Supervisor<'_> {
                 let deadline = clock::now().plus(policy.drain).plus(policy.grace());
                 self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
             }
-        } else if nix::unistd::getppid() != self.init {
+        } else if self.is_abandoned() {
             // zei-init is gone: its death was the signal.
             let deadline = clock::now().plus(self.definition.policy.grace());
             self.feed(Event::Shutdown(Shutdown { deadline, signal: None }));
         }
+    }
+
+    /// Whether zei-init is gone. Where that was before this process could ask for its parent, it has had another one from
+    /// the begin, and perhaps no signal either; but nobody reads what it reports.
+    fn is_abandoned(&self) -> bool {
+        let is_unheard = |report: &OwnedFd| {
+            let mut polled = [PollFd::new(report.as_fd(), PollFlags::empty())];
+            poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        nix::unistd::getppid() != self.init || self.report.as_ref().is_some_and(is_unheard)
     }
 
     /// What is asked for now is for its successor, which knows the new definition.

@@ -6,6 +6,7 @@ use super::Supervisor;
 use crate::model::definition::{Definition, ReadyBy};
 use crate::model::service::{Event, Notice as Word};
 use crate::model::time::Span;
+use crate::protocol::boundary;
 use crate::protocol::last;
 use crate::protocol::notify::{self, Doing, Notice, Watchdog};
 use crate::run;
@@ -156,38 +157,49 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes what was said.
+    /// Takes what was said, once what follows from it is recorded.
     #[inline(never)]
     pub(super) fn hear(&mut self) {
+        let run = self.service.run;
+        let (length, ready) = match &self.voice {
+            Voice::None => return,
+            Voice::Pipe(pipe, _) => pipe.look(|bytes| bytes.contains(&b'\n')),
+            Voice::Log(log) => log.answers.look(|bytes| boundary::answers(bytes, u64::from(run))),
+            Voice::Socket(_) => return self.hear_datagrams(),
+        };
+        if ready {
+            self.feed(Event::Ready);
+        }
         match &self.voice {
-            Voice::None => {}
-            Voice::Pipe(pipe, _) => {
-                if pipe.take() {
-                    self.feed(Event::Ready);
-                }
+            // What comes in another run is another's word.
+            _ if self.service.run != run => {}
+            Voice::Pipe(pipe, _) => pipe.take(length),
+            Voice::Log(log) => log.answers.take(length),
+            Voice::Socket(_) | Voice::None => {}
+        }
+    }
+
+    fn hear_datagrams(&mut self) {
+        let run = self.service.run;
+        for _datagram in 0..AT_ONCE {
+            match self.receive() {
+                Ok(Some(notice)) => self.heed(&notice),
+                Ok(None) => {}
+                Err(_) => return,
             }
-            Voice::Log(log) => {
-                if log.answers.take_answer(u64::from(self.service.run)) {
-                    self.feed(Event::Ready);
-                }
-            }
-            Voice::Socket(_) => {
-                for _datagram in 0..AT_ONCE {
-                    match self.receive() {
-                        Ok(Some(notice)) => self.heed(&notice),
-                        Ok(None) => {}
-                        Err(_) => return,
-                    }
-                }
+            match &self.voice {
+                Voice::Socket(ear) if self.service.run == run => ear.socket.take(),
+                _ => return,
             }
         }
     }
 
-    /// `Ok(None)`: of somebody whose word does not count. `Err`: nothing more was said.
+    /// The next datagram, which is still to be taken. `Ok(None)`: of somebody whose word does not count. `Err`: nothing
+    /// more was said.
     fn receive(&self) -> Result<Option<Notice>, Errno> {
         let Voice::Socket(ear) = &self.voice else { return Err(Errno::EAGAIN) };
         let mut buffer = [0; notify::LONGEST];
-        match ear.socket.receive(&mut buffer) {
+        match ear.socket.look(&mut buffer) {
             Ok((length, sender)) => {
                 let uid = self.definition.ids.map_or_else(|| nix::unistd::geteuid().as_raw(), |(uid, _)| uid);
                 let counts = sender.counts_for(uid);

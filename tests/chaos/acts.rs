@@ -4,6 +4,7 @@
 
 use crate::book::What;
 use crate::chaos::{Chaos, Trouble};
+use crate::draw::Kind;
 use crate::random::Random;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -138,16 +139,19 @@ impl Chaos<'_> {
         if self.clients.0.len() >= CLIENTS || self.clients.of(service) >= CLIENTS_OF_ONE {
             return self.tally.action("enough commands");
         }
+        if !self.is_there(service) {
+            return self.tally.action("not there");
+        }
         let (up, _) = self.lives[service].wants();
         let verb = if up {
-            random.pick(&["stop", "restart", "restart", "start", "signal", "kill", "reload"])
+            random.pick(&["stop", "restart", "restart", "start", "signal", "kill", "reload", "once"])
         } else {
             random.pick(&["start", "start", "restart", "stop"])
         };
         let what = match verb {
             "stop" => What::Down,
             "restart" => What::Fresh,
-            "start" => What::Up,
+            "start" | "once" => What::Up,
             "signal" => What::Signal(random.pick(&[signal::USR1, 12, signal::HUP])),
             "reload" => What::Signal(signal::HUP),
             _ => What::Signal(signal::KILL),
@@ -207,6 +211,11 @@ impl Chaos<'_> {
         let service = self.any(random);
         let file = random.pick(&[paths::STATUS, paths::ACKS, paths::EVENT, "other"]);
         let path = self.world.file(&self.name(service), file);
+        let busy = self.lives[service].causes.iter().any(|cause| cause.until.is_none());
+        if file == paths::ACKS && busy {
+            // What was accepted stands nowhere else.
+            return;
+        }
         let removed = (random.one_in(2) && file != paths::STATUS) || file == paths::EVENT;
         let done = if removed { fs::remove_file(&path) } else { fs::write(&path, "garbage\n") };
         self.note(&format!(
@@ -217,7 +226,7 @@ impl Chaos<'_> {
         self.tally.action(&format!("{file} {}", if removed { "removed" } else { "spoilt" }));
         if file == paths::STATUS {
             // Whoever comes next writes it anew.
-            self.spoilt = Some((service, clock::now().0));
+            self.spoilt = Some(clock::now().0);
             self.kill_supervisor_of(service);
         }
     }
@@ -255,8 +264,14 @@ impl Chaos<'_> {
         let specs = self.specs();
         self.world.configure(&specs, &self.generation);
         let id = self.new_id();
-        self.cause(service, id, What::Replaced);
-        self.note(&format!("{id}: zei-ctl apply, with another {}", self.name(service)));
+        let guest = self.lives[service].spec.kind == Kind::Guest;
+        let what = match self.is_there(service) {
+            true if guest => What::Up,
+            true => What::Replaced,
+            false => What::Down,
+        };
+        self.cause(service, id, what);
+        self.note(&format!("{id}: zei-ctl apply, with another {}: {what:?}", self.name(service)));
         let words = ["apply", "--timeout", crate::chaos::TIMEOUT];
         self.clients.0.push(crate::clients::Client::start(&self.world, id, None, &words));
         self.tally.action("zei-ctl apply");
@@ -283,6 +298,8 @@ impl Chaos<'_> {
             Trouble::Closed => self.limit_descriptors(self.world.init, "12:"),
         };
         if done {
+            // Hooks may find no room.
+            self.lives.iter_mut().for_each(|life| life.excused |= trouble != Trouble::Stopped);
             let until = clock::now().0 + 20 + random.below(300);
             self.trouble = Some((trouble, until));
             self.note(&format!("{trouble:?} until {until}"));

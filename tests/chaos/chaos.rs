@@ -51,8 +51,8 @@ pub struct Chaos<'a> {
     pub trouble: Option<(Trouble, u64)>,
     /// When there was too little of something.
     pub scarce: Vec<(u64, u64)>,
-    /// The service whose status was spoilt last, and when.
-    pub spoilt: Option<(usize, u64)>,
+    /// When a status was spoilt last.
+    pub spoilt: Option<u64>,
     /// What zei-init had open and held at the first quiet.
     pub weight: Option<(u64, u64)>,
     history: VecDeque<String>,
@@ -123,6 +123,20 @@ impl<'a> Chaos<'a> {
         }
     }
 
+    pub fn is_there(&self, service: usize) -> bool {
+        self.lives[service].spec.is_there(self.generation[service])
+    }
+
+    /// All that depends on a service, directly or not, as it is stopped with that.
+    pub fn stops_with(&mut self, service: usize, id: u64) {
+        let depends = |life: &Life| life.spec.needs.iter().any(|need| need.on == service);
+        let dependents: Vec<usize> = (0..self.lives.len()).filter(|index| depends(&self.lives[*index])).collect();
+        for dependent in dependents {
+            self.cause(dependent, id, What::Down);
+            self.stops_with(dependent, id);
+        }
+    }
+
     /// Starts zei-ctl with a verb for a service.
     pub fn command(&mut self, service: usize, verb: &str, what: What, wait: bool) {
         let id = self.new_id();
@@ -131,11 +145,16 @@ impl<'a> Chaos<'a> {
             What::Signal(number) if verb != "reload" => format!("{}:{}", self.name(service), signal::Name(number)),
             _ => self.name(service),
         };
-        let alone = self.lives[service].spec.needs.is_empty() || !matches!(verb, "start" | "restart");
+        let alone = self.lives[service].spec.needs.is_empty() || !matches!(verb, "start" | "restart" | "once");
         let mut words = vec![verb, &name, "--timeout", if alone { TIMEOUT } else { SHORT_TIMEOUT }];
         if !wait {
             words.push("--no-wait");
         }
+        if verb == "stop" && id % 3 == 0 {
+            self.stops_with(service, id);
+            words.push("--with-dependents");
+        }
+        self.lives[service].once |= verb == "once";
         self.note(&format!("{id}: zei-ctl {}", words.join(" ")));
         let client = Client::start(&self.world, id, Some(service), &words);
         self.clients.0.push(client);
@@ -180,11 +199,13 @@ impl<'a> Chaos<'a> {
         }
         let Some(service) = answer.client.service else { return self.check_whole(answer) };
         match answer.code {
+            // It is gone.
+            1 | 4 if self.lives[service].spec.kind == crate::draw::Kind::Guest => Ok(()),
             0 => self.check_done(service, answer, no_wait),
             1 => self.check_failed(service, answer),
             _ if self.was_scarce(answer.client.from) => Ok(()),
             // A client looks there first.
-            111 if self.spoilt.is_some_and(|(spoilt, at)| spoilt == service && at + LATER > answer.at) => Ok(()),
+            111 if self.spoilt.is_some_and(|at| at + LATER > answer.client.from) => Ok(()),
             code => Err(format!("zei-ctl {} exited {code}: {}", answer.client.words.join(" "), answer.text)),
         }
     }
@@ -212,6 +233,10 @@ impl<'a> Chaos<'a> {
 
     fn check_done(&mut self, service: usize, answer: &Answer, no_wait: bool) -> Result<(), String> {
         match answer.client.verb() {
+            "start" | "restart" if !no_wait && self.clients.of(service) == 0 => {
+                self.lives[service].once = false;
+                Ok(())
+            }
             "stop" if !no_wait => {
                 if self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)) {
                     return Ok(());
@@ -234,11 +259,11 @@ impl<'a> Chaos<'a> {
     fn check_failed(&self, service: usize, answer: &Answer) -> Result<(), String> {
         let life = &self.lives[service];
         let in_time = !answer.text.contains("in time") && !answer.text.contains("not sent");
-        let waits = matches!(answer.client.verb(), "start" | "restart") && !life.spec.needs.is_empty();
+        let waits = matches!(answer.client.verb(), "start" | "restart" | "once") && !life.spec.needs.is_empty();
         let goes = |what| matches!(what, What::Down | What::Signal(_) | What::Fresh | What::Replaced);
         let excused = match answer.client.verb() {
             "stop" => self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)),
-            "start" | "restart" => {
+            "start" | "restart" | "once" => {
                 let killed = life.runs.iter().any(|run| run.start + 100_000 > answer.at && !run.sent.is_empty());
                 !life.is_lasting() || !life.spec.needs.is_empty() || killed || self.rivals(service, answer, goes)
             }

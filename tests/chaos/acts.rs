@@ -26,12 +26,12 @@ impl Chaos<'_> {
     pub fn round(&mut self, random: &mut Random) -> Result<(), String> {
         self.relieve(false);
         match random.below(1000) {
-            0..450 => self.kill_a_supervisor(random),
-            450..500 => self.hit_a_supervisor(random),
-            500..560 => self.kill_a_service(random),
-            560..700 => self.ask(random, 1),
-            700..760 => self.ask(random, 3),
-            760..880 => self.kill_meanwhile(random),
+            0..380 => self.kill_a_supervisor(random),
+            380..420 => self.hit_a_supervisor(random),
+            420..500 => self.kill_a_service(random),
+            500..620 => self.ask(random, 1),
+            620..680 => self.ask(random, 3),
+            680..880 => self.kill_meanwhile(random),
             880..910 => self.kill_a_client(random),
             910..940 => self.write_a_line(random),
             940..955 => self.spoil_a_file(random),
@@ -151,7 +151,8 @@ impl Chaos<'_> {
         let what = match verb {
             "stop" => What::Down,
             "restart" => What::Fresh,
-            "start" | "once" => What::Up,
+            "start" => What::Up,
+            "once" => What::Once,
             "signal" => What::Signal(random.pick(&[signal::USR1, 12, signal::HUP])),
             "reload" => What::Signal(signal::HUP),
             _ => What::Signal(signal::KILL),

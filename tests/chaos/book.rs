@@ -22,6 +22,8 @@ const KEPT: usize = 100;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Up,
+    /// The same, and no run after that.
+    Once,
     /// A new process.
     Fresh,
     /// One in the place of the present one, where there is one.
@@ -104,7 +106,7 @@ impl Life {
     /// Whether it may be wanted, and whether it may be not.
     pub fn wants(&self) -> (bool, bool) {
         let want = |cause: &Cause| match cause.what {
-            What::Up | What::Fresh => Some(true),
+            What::Up | What::Once | What::Fresh => Some(true),
             What::Down => Some(false),
             What::Replaced | What::Signal(_) => None,
         };
@@ -169,7 +171,7 @@ impl Life {
         let asks = |cause: &&Cause| match cause.what {
             What::Down | What::Fresh | What::Replaced => signal == signal::TERM && cause.may_act(run.start, at, 0),
             What::Signal(number) => number == signal && cause.may_act(run.start, at, LATER),
-            What::Up => false,
+            What::Up | What::Once => false,
         };
         if causes.iter().any(|cause| asks(&cause)) || run.sent.contains(&signal) {
             return Ok(());
@@ -186,7 +188,7 @@ impl Life {
         let ends = |cause: &Cause| match cause.what {
             What::Down | What::Fresh | What::Replaced => cause.may_act(run.start, at, 0),
             What::Signal(_) => cause.may_act(run.start, at, LATER),
-            What::Up => false,
+            What::Up | What::Once => false,
         };
         if by_itself || run.sent.iter().any(|number| *number != signal::CONT) || self.causes.iter().any(ends) {
             return Ok(());
@@ -197,7 +199,7 @@ impl Life {
     fn explain_start(&self, number: u64, at: u64) -> Result<(), String> {
         let since = self.last().map_or(0, |run| run.start);
         let asks = |cause: &Cause| match cause.what {
-            What::Up | What::Fresh | What::Replaced => cause.may_act(since, at, SLOW),
+            What::Up | What::Once | What::Fresh | What::Replaced => cause.may_act(since, at, SLOW),
             What::Down | What::Signal(_) => false,
         };
         if number == 1 || self.causes.iter().any(asks) {

@@ -105,7 +105,7 @@ impl<'a> Chaos<'a> {
     pub fn cause(&mut self, service: usize, id: u64, what: What) {
         let cause = Cause { id, what, from: clock::now().0, until: None, surely: false };
         self.lives[service].causes.push(cause);
-        if matches!(what, What::Up | What::Fresh) {
+        if matches!(what, What::Up | What::Once | What::Fresh) {
             let on: Vec<usize> = self.lives[service].spec.needs.iter().map(|need| need.on).collect();
             for on in on {
                 self.lives[on].causes.push(Cause { what: What::Up, ..cause });
@@ -150,7 +150,7 @@ impl<'a> Chaos<'a> {
         if !wait {
             words.push("--no-wait");
         }
-        if verb == "stop" && id % 3 == 0 {
+        if verb == "stop" && id.is_multiple_of(3) {
             self.stops_with(service, id);
             words.push("--with-dependents");
         }
@@ -190,7 +190,7 @@ impl<'a> Chaos<'a> {
         for (index, life) in self.lives.iter_mut().enumerate() {
             let own = answer.client.service.is_none_or(|service| service == index);
             for cause in life.causes.iter_mut().filter(|cause| cause.id == id) {
-                let want = matches!(cause.what, What::Up | What::Fresh | What::Down);
+                let want = matches!(cause.what, What::Up | What::Once | What::Fresh | What::Down);
                 cause.surely = own && want && matches!(answer.code, 0 | 1);
                 if !no_wait {
                     cause.until = Some(if own && want { answer.at } else { answer.at + LATER });
@@ -233,12 +233,14 @@ impl<'a> Chaos<'a> {
 
     fn check_done(&mut self, service: usize, answer: &Answer, no_wait: bool) -> Result<(), String> {
         match answer.client.verb() {
-            "start" | "restart" if !no_wait && self.clients.of(service) == 0 => {
-                self.lives[service].once = false;
+            "start" | "restart" if !no_wait => {
+                self.lives[service].once &= self.rivals(service, answer, |what| what == What::Once);
                 Ok(())
             }
             "stop" if !no_wait => {
-                if self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)) {
+                if self.rivals(service, answer, |what| {
+                    matches!(what, What::Up | What::Once | What::Fresh | What::Replaced)
+                }) {
                     return Ok(());
                 }
                 self.lives[service].stopped = Some(answer.at);
@@ -262,7 +264,8 @@ impl<'a> Chaos<'a> {
         let waits = matches!(answer.client.verb(), "start" | "restart" | "once") && !life.spec.needs.is_empty();
         let goes = |what| matches!(what, What::Down | What::Signal(_) | What::Fresh | What::Replaced);
         let excused = match answer.client.verb() {
-            "stop" => self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)),
+            "stop" => self
+                .rivals(service, answer, |what| matches!(what, What::Up | What::Once | What::Fresh | What::Replaced)),
             "start" | "restart" | "once" => {
                 let killed = life.runs.iter().any(|run| run.start + 100_000 > answer.at && !run.sent.is_empty());
                 !life.is_lasting() || !life.spec.needs.is_empty() || killed || self.rivals(service, answer, goes)

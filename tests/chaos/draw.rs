@@ -92,7 +92,7 @@ pub struct Spec {
 
 impl Spec {
     pub fn is_there(&self, generation: u64) -> bool {
-        self.kind != Kind::Guest || generation % 2 == 0
+        self.kind != Kind::Guest || generation.is_multiple_of(2)
     }
 
     pub fn is_oneshot(&self) -> bool {

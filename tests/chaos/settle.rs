@@ -193,7 +193,7 @@ impl Chaos<'_> {
         }
         let Some(run) = life.last() else { return Err(format!("{} and never began", status.state.word())) };
         // A run that was ended before it could say that it began is in no journal.
-        let ends = |what| !matches!(what, What::Up);
+        let ends = |what| !matches!(what, What::Up | What::Once);
         let is_last =
             |at| !life.causes.iter().any(|cause| ends(cause.what) && cause.until.is_none_or(|until| until >= at));
         if let Some((exit, at)) = run.end.filter(|_| run.sent.is_empty() && run.got.is_empty())

@@ -4,7 +4,6 @@
 
 use crate::book::What;
 use crate::chaos::{Chaos, Trouble};
-use crate::draw::Kind;
 use crate::random::Random;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -262,19 +261,7 @@ impl Chaos<'_> {
         }
         let service = self.any(random);
         self.generation[service] += 1;
-        let specs = self.specs();
-        self.world.configure(&specs, &self.generation);
-        let id = self.new_id();
-        let guest = self.lives[service].spec.kind == Kind::Guest;
-        let what = match self.is_there(service) {
-            true if guest => What::Up,
-            true => What::Replaced,
-            false => What::Down,
-        };
-        self.cause(service, id, what);
-        self.note(&format!("{id}: zei-ctl apply, with another {}: {what:?}", self.name(service)));
-        let words = ["apply", "--timeout", crate::chaos::TIMEOUT];
-        self.clients.0.push(crate::clients::Client::start(&self.world, id, None, &words));
+        self.apply_changes();
         self.tally.action("zei-ctl apply");
     }
 

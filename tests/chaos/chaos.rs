@@ -46,6 +46,9 @@ pub struct Chaos<'a> {
     pub tally: &'a mut Tally,
     /// By service: which change of it stands in the configuration.
     pub generation: Vec<u64>,
+    /// The same of the last configuration that was taken over, and of the last one that was to be.
+    pub applied: Vec<u64>,
+    applying: Vec<u64>,
     /// By service: the supervisor that was killed last, and when.
     pub killed: Vec<(u32, u64)>,
     pub trouble: Option<(Trouble, u64)>,
@@ -71,6 +74,8 @@ impl<'a> Chaos<'a> {
             world,
             clients: Clients::default(),
             tally,
+            applied: generation.clone(),
+            applying: generation.clone(),
             generation,
             trouble: None,
             scarce: Vec::new(),
@@ -125,6 +130,27 @@ impl<'a> Chaos<'a> {
 
     pub fn is_there(&self, service: usize) -> bool {
         self.lives[service].spec.is_there(self.generation[service])
+    }
+
+    /// Applies the configuration, with all that differs from what was applied last.
+    pub fn apply_changes(&mut self) {
+        let (id, specs) = (self.new_id(), self.specs());
+        self.world.configure(&specs, &self.generation);
+        let (applied, wanted) = (self.applied.clone(), self.generation.clone());
+        for service in (0..specs.len()).filter(|service| applied[*service] != wanted[*service]) {
+            let is_there = |generation: &[u64]| specs[service].is_there(generation[service]);
+            let what = match (is_there(&applied), is_there(&wanted)) {
+                (true, true) => What::Replaced,
+                (false, true) => What::Up,
+                (true, false) => What::Down,
+                (false, false) => continue,
+            };
+            self.cause(service, id, what);
+            self.note(&format!("{id}: {what:?}: {}", specs[service].name));
+        }
+        self.note(&format!("{id}: zei-ctl apply"));
+        self.clients.0.push(Client::start(&self.world, id, None, &["apply", "--timeout", TIMEOUT]));
+        self.applying = wanted;
     }
 
     /// All that depends on a service, directly or not, as it is stopped with that.
@@ -211,7 +237,10 @@ impl<'a> Chaos<'a> {
     }
 
     /// Of what concerns the whole tree.
-    fn check_whole(&self, answer: &Answer) -> Result<(), String> {
+    fn check_whole(&mut self, answer: &Answer) -> Result<(), String> {
+        if answer.client.verb() == "apply" && answer.code == 0 {
+            self.applied = self.applying.clone();
+        }
         let may_fail = answer.client.verb() == "signal" || self.was_scarce(answer.client.from);
         if answer.code == 0 || (may_fail && answer.code != 102) {
             return Ok(());

@@ -27,6 +27,11 @@ impl Chaos<'_> {
         self.tally.settled += 1;
         self.relieve(true);
         self.wait_for_answers()?;
+        if self.applied != self.generation {
+            // There was no room for it.
+            self.apply_changes();
+            self.wait_for_answers()?;
+        }
         // What stands in the FIFOs is taken before this is answered.
         let id = self.new_id();
         let words = ["signal", "all:CONT", "--timeout", crate::chaos::TIMEOUT];

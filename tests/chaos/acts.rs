@@ -25,12 +25,12 @@ impl Chaos<'_> {
     pub fn round(&mut self, random: &mut Random) -> Result<(), String> {
         self.relieve(false);
         match random.below(1000) {
-            0..450 => self.kill_a_supervisor(random),
-            450..500 => self.hit_a_supervisor(random),
-            500..560 => self.kill_a_service(random),
-            560..700 => self.ask(random, 1),
-            700..760 => self.ask(random, 3),
-            760..880 => self.kill_meanwhile(random),
+            0..380 => self.kill_a_supervisor(random),
+            380..420 => self.hit_a_supervisor(random),
+            420..500 => self.kill_a_service(random),
+            500..620 => self.ask(random, 1),
+            620..680 => self.ask(random, 3),
+            680..880 => self.kill_meanwhile(random),
             880..910 => self.kill_a_client(random),
             910..940 => self.write_a_line(random),
             940..955 => self.spoil_a_file(random),
@@ -138,9 +138,12 @@ impl Chaos<'_> {
         if self.clients.0.len() >= CLIENTS || self.clients.of(service) >= CLIENTS_OF_ONE {
             return self.tally.action("enough commands");
         }
+        if !self.is_there(service) {
+            return self.tally.action("not there");
+        }
         let (up, _) = self.lives[service].wants();
         let verb = if up {
-            random.pick(&["stop", "restart", "restart", "start", "signal", "kill", "reload"])
+            random.pick(&["stop", "restart", "restart", "start", "signal", "kill", "reload", "once"])
         } else {
             random.pick(&["start", "start", "restart", "stop"])
         };
@@ -148,6 +151,7 @@ impl Chaos<'_> {
             "stop" => What::Down,
             "restart" => What::Fresh,
             "start" => What::Up,
+            "once" => What::Once,
             "signal" => What::Signal(random.pick(&[signal::USR1, 12, signal::HUP])),
             "reload" => What::Signal(signal::HUP),
             _ => What::Signal(signal::KILL),
@@ -207,6 +211,11 @@ impl Chaos<'_> {
         let service = self.any(random);
         let file = random.pick(&[paths::STATUS, paths::ACKS, paths::EVENT, "other"]);
         let path = self.world.file(&self.name(service), file);
+        let busy = self.lives[service].causes.iter().any(|cause| cause.until.is_none());
+        if file == paths::ACKS && busy {
+            // What was accepted stands nowhere else.
+            return;
+        }
         let removed = (random.one_in(2) && file != paths::STATUS) || file == paths::EVENT;
         let done = if removed { fs::remove_file(&path) } else { fs::write(&path, "garbage\n") };
         self.note(&format!(
@@ -217,7 +226,7 @@ impl Chaos<'_> {
         self.tally.action(&format!("{file} {}", if removed { "removed" } else { "spoilt" }));
         if file == paths::STATUS {
             // Whoever comes next writes it anew.
-            self.spoilt = Some((service, clock::now().0));
+            self.spoilt = Some(clock::now().0);
             self.kill_supervisor_of(service);
         }
     }
@@ -252,13 +261,7 @@ impl Chaos<'_> {
         }
         let service = self.any(random);
         self.generation[service] += 1;
-        let specs = self.specs();
-        self.world.configure(&specs, &self.generation);
-        let id = self.new_id();
-        self.cause(service, id, What::Replaced);
-        self.note(&format!("{id}: zei-ctl apply, with another {}", self.name(service)));
-        let words = ["apply", "--timeout", crate::chaos::TIMEOUT];
-        self.clients.0.push(crate::clients::Client::start(&self.world, id, None, &words));
+        self.apply_changes();
         self.tally.action("zei-ctl apply");
     }
 
@@ -283,6 +286,8 @@ impl Chaos<'_> {
             Trouble::Closed => self.limit_descriptors(self.world.init, "12:"),
         };
         if done {
+            // Hooks may find no room.
+            self.lives.iter_mut().for_each(|life| life.excused |= trouble != Trouble::Stopped);
             let until = clock::now().0 + 20 + random.below(300);
             self.trouble = Some((trouble, until));
             self.note(&format!("{trouble:?} until {until}"));

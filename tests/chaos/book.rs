@@ -3,7 +3,7 @@
 //! Owns: runs, commands and what was done to them, and the rules for ends and starts. Must never: look at anything;
 //! it is told.
 
-use crate::draw::{Restart, Spec};
+use crate::draw::{Kind, Restart, Spec};
 use crate::journal::{Line, Word};
 use zei::exit::Exit;
 use zei::signal;
@@ -22,6 +22,8 @@ const KEPT: usize = 100;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Up,
+    /// The same, and no run after that.
+    Once,
     /// A new process.
     Fresh,
     /// One in the place of the present one, where there is one.
@@ -74,6 +76,12 @@ pub struct Life {
     pub children: Vec<u32>,
     /// When the last stop was answered that nobody else had a word in.
     pub stopped: Option<u64>,
+    /// Its hooks have run since it began last: `post_stop`, `pre_start`.
+    hooks: [bool; 2],
+    /// Something may be missing, for lack of room.
+    pub excused: bool,
+    /// Somebody may have asked for one run, and nobody for more since.
+    pub once: bool,
     /// Signals that were answered as sent: number, pid, and how often that run had got it before.
     pub passed: Vec<(u8, u32)>,
 }
@@ -82,7 +90,8 @@ impl Life {
     pub fn new(spec: Spec) -> Life {
         let first = Cause { id: 0, what: What::Up, from: 0, until: Some(0), surely: true };
         let (runs, children, passed) = (Vec::new(), Vec::new(), Vec::new());
-        Life { spec, runs, causes: vec![first], children, stopped: None, passed }
+        let causes = vec![first];
+        Life { spec, runs, causes, children, stopped: None, hooks: [true, false], excused: false, once: false, passed }
     }
 
     pub fn last(&self) -> Option<&Run> {
@@ -97,7 +106,7 @@ impl Life {
     /// Whether it may be wanted, and whether it may be not.
     pub fn wants(&self) -> (bool, bool) {
         let want = |cause: &Cause| match cause.what {
-            What::Up | What::Fresh => Some(true),
+            What::Up | What::Once | What::Fresh => Some(true),
             What::Down => Some(false),
             What::Replaced | What::Signal(_) => None,
         };
@@ -129,18 +138,25 @@ impl Life {
                 self.children.push(pid);
                 Ok(())
             }
-            Word::Hook => Ok(()),
+            Word::Hook { before } => {
+                self.hooks[usize::from(before)] = true;
+                Ok(())
+            }
         }
     }
 
     fn began(&mut self, number: u64, pid: u32, at: u64) -> Result<(), String> {
-        let name = &self.spec.name;
+        let name = self.spec.name.clone();
         let before = self.last().map_or(0, |run| run.number);
         if number != before + 1 {
             return Err(format!("{name}: run {number} follows run {before}"));
         }
         self.explain_end(at)?;
         self.explain_start(number, at)?;
+        let hooks = std::mem::take(&mut self.hooks);
+        if self.spec.kind == Kind::Hooked && hooks != [true, true] && !self.excused {
+            return Err(format!("{name}: run {number} began, but of post_stop and pre_start there ran {hooks:?}"));
+        }
         let run = Run { number, pid, start: at, got: Vec::new(), end: None, sent: Vec::new(), closed: false };
         self.runs.push(run);
         Ok(())
@@ -155,7 +171,7 @@ impl Life {
         let asks = |cause: &&Cause| match cause.what {
             What::Down | What::Fresh | What::Replaced => signal == signal::TERM && cause.may_act(run.start, at, 0),
             What::Signal(number) => number == signal && cause.may_act(run.start, at, LATER),
-            What::Up => false,
+            What::Up | What::Once => false,
         };
         if causes.iter().any(|cause| asks(&cause)) || run.sent.contains(&signal) {
             return Ok(());
@@ -172,7 +188,7 @@ impl Life {
         let ends = |cause: &Cause| match cause.what {
             What::Down | What::Fresh | What::Replaced => cause.may_act(run.start, at, 0),
             What::Signal(_) => cause.may_act(run.start, at, LATER),
-            What::Up => false,
+            What::Up | What::Once => false,
         };
         if by_itself || run.sent.iter().any(|number| *number != signal::CONT) || self.causes.iter().any(ends) {
             return Ok(());
@@ -183,7 +199,7 @@ impl Life {
     fn explain_start(&self, number: u64, at: u64) -> Result<(), String> {
         let since = self.last().map_or(0, |run| run.start);
         let asks = |cause: &Cause| match cause.what {
-            What::Up | What::Fresh | What::Replaced => cause.may_act(since, at, SLOW),
+            What::Up | What::Once | What::Fresh | What::Replaced => cause.may_act(since, at, SLOW),
             What::Down | What::Signal(_) => false,
         };
         if number == 1 || self.causes.iter().any(asks) {

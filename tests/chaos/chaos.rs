@@ -46,13 +46,16 @@ pub struct Chaos<'a> {
     pub tally: &'a mut Tally,
     /// By service: which change of it stands in the configuration.
     pub generation: Vec<u64>,
+    /// The same of the last configuration that was taken over, and of the last one that was to be.
+    pub applied: Vec<u64>,
+    applying: Vec<u64>,
     /// By service: the supervisor that was killed last, and when.
     pub killed: Vec<(u32, u64)>,
     pub trouble: Option<(Trouble, u64)>,
     /// When there was too little of something.
     pub scarce: Vec<(u64, u64)>,
-    /// The service whose status was spoilt last, and when.
-    pub spoilt: Option<(usize, u64)>,
+    /// When a status was spoilt last.
+    pub spoilt: Option<u64>,
     /// What zei-init had open and held at the first quiet.
     pub weight: Option<(u64, u64)>,
     history: VecDeque<String>,
@@ -71,6 +74,8 @@ impl<'a> Chaos<'a> {
             world,
             clients: Clients::default(),
             tally,
+            applied: generation.clone(),
+            applying: generation.clone(),
             generation,
             trouble: None,
             scarce: Vec::new(),
@@ -105,7 +110,7 @@ impl<'a> Chaos<'a> {
     pub fn cause(&mut self, service: usize, id: u64, what: What) {
         let cause = Cause { id, what, from: clock::now().0, until: None, surely: false };
         self.lives[service].causes.push(cause);
-        if matches!(what, What::Up | What::Fresh) {
+        if matches!(what, What::Up | What::Once | What::Fresh) {
             let on: Vec<usize> = self.lives[service].spec.needs.iter().map(|need| need.on).collect();
             for on in on {
                 self.lives[on].causes.push(Cause { what: What::Up, ..cause });
@@ -123,6 +128,41 @@ impl<'a> Chaos<'a> {
         }
     }
 
+    pub fn is_there(&self, service: usize) -> bool {
+        self.lives[service].spec.is_there(self.generation[service])
+    }
+
+    /// Applies the configuration, with all that differs from what was applied last.
+    pub fn apply_changes(&mut self) {
+        let (id, specs) = (self.new_id(), self.specs());
+        self.world.configure(&specs, &self.generation);
+        let (applied, wanted) = (self.applied.clone(), self.generation.clone());
+        for service in (0..specs.len()).filter(|service| applied[*service] != wanted[*service]) {
+            let is_there = |generation: &[u64]| specs[service].is_there(generation[service]);
+            let what = match (is_there(&applied), is_there(&wanted)) {
+                (true, true) => What::Replaced,
+                (false, true) => What::Up,
+                (true, false) => What::Down,
+                (false, false) => continue,
+            };
+            self.cause(service, id, what);
+            self.note(&format!("{id}: {what:?}: {}", specs[service].name));
+        }
+        self.note(&format!("{id}: zei-ctl apply"));
+        self.clients.0.push(Client::start(&self.world, id, None, &["apply", "--timeout", TIMEOUT]));
+        self.applying = wanted;
+    }
+
+    /// All that depends on a service, directly or not, as it is stopped with that.
+    pub fn stops_with(&mut self, service: usize, id: u64) {
+        let depends = |life: &Life| life.spec.needs.iter().any(|need| need.on == service);
+        let dependents: Vec<usize> = (0..self.lives.len()).filter(|index| depends(&self.lives[*index])).collect();
+        for dependent in dependents {
+            self.cause(dependent, id, What::Down);
+            self.stops_with(dependent, id);
+        }
+    }
+
     /// Starts zei-ctl with a verb for a service.
     pub fn command(&mut self, service: usize, verb: &str, what: What, wait: bool) {
         let id = self.new_id();
@@ -131,11 +171,16 @@ impl<'a> Chaos<'a> {
             What::Signal(number) if verb != "reload" => format!("{}:{}", self.name(service), signal::Name(number)),
             _ => self.name(service),
         };
-        let alone = self.lives[service].spec.needs.is_empty() || !matches!(verb, "start" | "restart");
+        let alone = self.lives[service].spec.needs.is_empty() || !matches!(verb, "start" | "restart" | "once");
         let mut words = vec![verb, &name, "--timeout", if alone { TIMEOUT } else { SHORT_TIMEOUT }];
         if !wait {
             words.push("--no-wait");
         }
+        if verb == "stop" && id.is_multiple_of(3) {
+            self.stops_with(service, id);
+            words.push("--with-dependents");
+        }
+        self.lives[service].once |= verb == "once";
         self.note(&format!("{id}: zei-ctl {}", words.join(" ")));
         let client = Client::start(&self.world, id, Some(service), &words);
         self.clients.0.push(client);
@@ -171,7 +216,7 @@ impl<'a> Chaos<'a> {
         for (index, life) in self.lives.iter_mut().enumerate() {
             let own = answer.client.service.is_none_or(|service| service == index);
             for cause in life.causes.iter_mut().filter(|cause| cause.id == id) {
-                let want = matches!(cause.what, What::Up | What::Fresh | What::Down);
+                let want = matches!(cause.what, What::Up | What::Once | What::Fresh | What::Down);
                 cause.surely = own && want && matches!(answer.code, 0 | 1);
                 if !no_wait {
                     cause.until = Some(if own && want { answer.at } else { answer.at + LATER });
@@ -180,17 +225,22 @@ impl<'a> Chaos<'a> {
         }
         let Some(service) = answer.client.service else { return self.check_whole(answer) };
         match answer.code {
+            // It is gone.
+            1 | 4 if self.lives[service].spec.kind == crate::draw::Kind::Guest => Ok(()),
             0 => self.check_done(service, answer, no_wait),
             1 => self.check_failed(service, answer),
             _ if self.was_scarce(answer.client.from) => Ok(()),
             // A client looks there first.
-            111 if self.spoilt.is_some_and(|(spoilt, at)| spoilt == service && at + LATER > answer.at) => Ok(()),
+            111 if self.spoilt.is_some_and(|at| at + LATER > answer.client.from) => Ok(()),
             code => Err(format!("zei-ctl {} exited {code}: {}", answer.client.words.join(" "), answer.text)),
         }
     }
 
     /// Of what concerns the whole tree.
-    fn check_whole(&self, answer: &Answer) -> Result<(), String> {
+    fn check_whole(&mut self, answer: &Answer) -> Result<(), String> {
+        if answer.client.verb() == "apply" && answer.code == 0 {
+            self.applied = self.applying.clone();
+        }
         let may_fail = answer.client.verb() == "signal" || self.was_scarce(answer.client.from);
         if answer.code == 0 || (may_fail && answer.code != 102) {
             return Ok(());
@@ -212,8 +262,14 @@ impl<'a> Chaos<'a> {
 
     fn check_done(&mut self, service: usize, answer: &Answer, no_wait: bool) -> Result<(), String> {
         match answer.client.verb() {
+            "start" | "restart" if !no_wait => {
+                self.lives[service].once &= self.rivals(service, answer, |what| what == What::Once);
+                Ok(())
+            }
             "stop" if !no_wait => {
-                if self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)) {
+                if self.rivals(service, answer, |what| {
+                    matches!(what, What::Up | What::Once | What::Fresh | What::Replaced)
+                }) {
                     return Ok(());
                 }
                 self.lives[service].stopped = Some(answer.at);
@@ -234,11 +290,12 @@ impl<'a> Chaos<'a> {
     fn check_failed(&self, service: usize, answer: &Answer) -> Result<(), String> {
         let life = &self.lives[service];
         let in_time = !answer.text.contains("in time") && !answer.text.contains("not sent");
-        let waits = matches!(answer.client.verb(), "start" | "restart") && !life.spec.needs.is_empty();
+        let waits = matches!(answer.client.verb(), "start" | "restart" | "once") && !life.spec.needs.is_empty();
         let goes = |what| matches!(what, What::Down | What::Signal(_) | What::Fresh | What::Replaced);
         let excused = match answer.client.verb() {
-            "stop" => self.rivals(service, answer, |what| matches!(what, What::Up | What::Fresh | What::Replaced)),
-            "start" | "restart" => {
+            "stop" => self
+                .rivals(service, answer, |what| matches!(what, What::Up | What::Once | What::Fresh | What::Replaced)),
+            "start" | "restart" | "once" => {
                 let killed = life.runs.iter().any(|run| run.start + 100_000 > answer.at && !run.sent.is_empty());
                 !life.is_lasting() || !life.spec.needs.is_empty() || killed || self.rivals(service, answer, goes)
             }

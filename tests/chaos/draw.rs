@@ -33,10 +33,12 @@ pub enum Kind {
     Hooked,
     /// Is checked, by what leaves something behind.
     Checked,
+    /// Is not always in the configuration.
+    Guest,
 }
 
 /// Every tree has one of each; what comes beside them is drawn.
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Steady,
     Kind::Crasher,
     Kind::Deaf,
@@ -49,6 +51,7 @@ const KINDS: [Kind; 12] = [
     Kind::Teller,
     Kind::Hooked,
     Kind::Checked,
+    Kind::Guest,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +91,10 @@ pub struct Spec {
 }
 
 impl Spec {
+    pub fn is_there(&self, generation: u64) -> bool {
+        self.kind != Kind::Guest || generation.is_multiple_of(2)
+    }
+
     pub fn is_oneshot(&self) -> bool {
         matches!(self.kind, Kind::Oneshot | Kind::Timer)
     }
@@ -136,7 +143,7 @@ fn one(random: &mut Random, index: usize, kind: Kind, root: bool) -> Spec {
     let mut grace = 3000;
     let mut scope = random.pick(&["tree", "tree", "process", "group"]);
     match kind {
-        Kind::Steady => {}
+        Kind::Steady | Kind::Guest => {}
         Kind::Crasher => {
             spec.restart = random.pick(&[Restart::Always, Restart::OnFailure]);
             spec.life = Some((random.below(60), 100 + random.below(1500)));
@@ -209,10 +216,14 @@ fn hook(which: &str, takes: u64) -> String {
     format!("{key}: ['@V', '@D', '@N', '0', as=hook, which={word}, takes={takes}]")
 }
 
-/// The configuration. `generation` of a service: a change of it is a change of the service.
+/// The configuration. `generation` of a service: a change of it is a change of the service; a guest is there where that
+/// is even.
 pub fn yaml(specs: &[Spec], generation: &[u64], directory: &Path, victim: &Path) -> String {
     let mut text = "shutdown_timeout: 15s\nservices:\n".to_owned();
     for (spec, generation) in specs.iter().zip(generation) {
+        if !spec.is_there(*generation) {
+            continue;
+        }
         let policy = match spec.restart {
             Restart::Always => "always",
             Restart::OnFailure => "on-failure",

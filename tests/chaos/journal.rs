@@ -20,7 +20,7 @@ pub enum Word {
     Got { number: u64, signal: u8 },
     End { number: u64, exit: Exit },
     Child { pid: u32 },
-    Hook,
+    Hook { before: bool },
 }
 
 /// What a service has said, and when.
@@ -103,7 +103,7 @@ fn parse(line: &str) -> Option<Line> {
             }
         }
         ["child", _, _, pid] => Word::Child { pid: pid.parse().ok()? },
-        ["hook", ..] => Word::Hook,
+        ["hook", _, which, _] => Word::Hook { before: *which == "pre" },
         _ => return None,
     };
     Some(Line { service: (*words.get(1)?).to_owned(), word, at: at.parse().ok()? })

@@ -27,6 +27,11 @@ impl Chaos<'_> {
         self.tally.settled += 1;
         self.relieve(true);
         self.wait_for_answers()?;
+        if self.applied != self.generation {
+            // There was no room for it.
+            self.apply_changes();
+            self.wait_for_answers()?;
+        }
         // What stands in the FIFOs is taken before this is answered.
         let id = self.new_id();
         let words = ["signal", "all:CONT", "--timeout", crate::chaos::TIMEOUT];
@@ -41,6 +46,7 @@ impl Chaos<'_> {
         for service in 0..self.lives.len() {
             self.wait_for_calm(service, deadline)?;
         }
+        self.lives.iter_mut().for_each(|life| life.excused = false);
         self.no_zombie_stays()?;
         self.signals_have_come()?;
         self.nothing_grows()
@@ -64,6 +70,11 @@ impl Chaos<'_> {
             let status = self.world.status(&self.lives[service].spec.name);
             self.observe()?;
             let problem = match status {
+                None if !self.is_there(service) => {
+                    self.lives[service].explain_end(clock::now().0)?;
+                    return self.nothing_is_left(service);
+                }
+                Some(_) if !self.is_there(service) => "it is not in the configuration, and there".to_owned(),
                 None => "it has no status".to_owned(),
                 Some(status) => match self.agrees(service, &status) {
                     Ok(()) => {
@@ -106,7 +117,8 @@ impl Chaos<'_> {
         if (status.want && !up) || (!status.want && !down) {
             return Err(format!("want={}, but it was asked for otherwise", status.want));
         }
-        if life.last().is_some_and(|run| u64::from(status.run) < run.number) {
+        let counts = life.spec.kind != Kind::Guest;
+        if counts && life.last().is_some_and(|run| u64::from(status.run) < run.number) {
             return Err(format!("run={}, but more have begun", status.run));
         }
         match status.state {
@@ -186,7 +198,7 @@ impl Chaos<'_> {
         }
         let Some(run) = life.last() else { return Err(format!("{} and never began", status.state.word())) };
         // A run that was ended before it could say that it began is in no journal.
-        let ends = |what| !matches!(what, What::Up);
+        let ends = |what| !matches!(what, What::Up | What::Once);
         let is_last =
             |at| !life.causes.iter().any(|cause| ends(cause.what) && cause.until.is_none_or(|until| until >= at));
         if let Some((exit, at)) = run.end.filter(|_| run.sent.is_empty() && run.got.is_empty())
@@ -197,6 +209,8 @@ impl Chaos<'_> {
         }
         let well = status.exit.is_some_and(zei::exit::Exit::is_success);
         match (life.spec.restart, status.state) {
+            (_, State::Completed) if well && life.once => Ok(()),
+            (_, State::Failed) if !well && life.once => Ok(()),
             (Restart::OnFailure | Restart::Never, State::Completed) if well => Ok(()),
             (Restart::Never, State::Failed) if !well => Ok(()),
             (restart, _) => Err(format!("{} ({reason}) with {restart:?}", status.state.word())),

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use zei::exit::Exit;
 use zei::protocol::status::{State, Status};
 use zei::signal;
-use zei_tests::eventually;
 use zei_tests::process::{children, descendants, is_alive, kill, name};
 use zei_tests::tree::{Plan, Tree};
+use zei_tests::{eventually, skipped};
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 /// Long enough for what must not happen, far less than any time-out of what must.
@@ -88,12 +88,14 @@ fn how_an_adopted_service_ends_is_learnt_while_zei_init_has_no_descriptor_left()
     orphan(&tree, "web", &before);
     let limit = |soft: &str| {
         let words = ["--pid", &tree.init.to_string(), &format!("--nofile={soft}:")];
-        assert!(Command::new("prlimit").args(words).status().unwrap().success());
+        Command::new("prlimit").args(words).status().is_ok_and(|status| status.success())
     };
-    limit("3");
+    if !(limit("3") || skipped("prlimit(1)")) {
+        return;
+    }
     fs::write(tree.directory().join("gate"), "go\n").unwrap();
     assert_eq!(tree.until_state("web", State::Failed).exit, Some(Exit::Code(7)));
-    limit("1024");
+    assert!(limit("1024"));
 }
 
 #[test]

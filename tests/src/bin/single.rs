@@ -49,7 +49,7 @@ fn main() -> io::Result<ExitCode> {
     loop {
         let mut polled = [nix::poll::PollFd::new(signals.as_fd(), nix::poll::PollFlags::POLLIN)];
         let _interrupted = nix::poll::poll(&mut polled, nix::poll::PollTimeout::NONE);
-        while let Some((number, _)) = signals.next() {
+        while let Some(number) = signals.next().map(|arrived| arrived.number) {
             match number {
                 signal::USR1 => return Ok(ExitCode::from(9)),
                 _ if is("ignore") => {}

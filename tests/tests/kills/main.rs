@@ -163,7 +163,7 @@ fn is_up(tree: &Tree, service: &str, runs: u32) -> Vec<u32> {
 fn check(scenario: &Scenario, tree: &Tree, service: &Service, aim: &Aim) {
     let Service { name, before } = service;
     let status = tree.status(name).unwrap();
-    let place = format!("{} {name}, killed at call {} ({}): {before:?} {status:?}", scenario.name, aim.at, aim.call);
+    let place = format!("{} {name}, killed at call {} ({}): {before:?} {status:?}", scenario.name, aim.calls, aim.call);
     assert_eq!(told(tree, name, "double"), [] as [u32; 0], "{place} {tree:?}");
     if scenario.endless {
         return;
@@ -184,7 +184,7 @@ fn is_stopped(scenario: &Scenario, tree: &Tree, services: &[Service], aims: &[Ai
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     tree.ask(&format!("stop {} --timeout 50", names.join(" ")));
     for (name, aim) in names.iter().zip(aims) {
-        let place = format!("{name}, killed at call {} ({}): {tree:?}", aim.at, aim.call);
+        let place = format!("{name}, killed at call {} ({}): {tree:?}", aim.calls, aim.call);
         let status = tree.status(name).unwrap();
         assert_eq!((status.state, status.pid), (State::Stopped, None), "{place}");
         let (up, left) = (told(tree, name, "up"), told(tree, name, "child"));

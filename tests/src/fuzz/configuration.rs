@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
 use tempfile::TempDir;
 use zei::config::{Context, Problem, Source, load_with_warnings};
 use zei::model::definition::Definitions;
@@ -14,15 +13,15 @@ use zei::model::order;
 use zei::model::spec::{Config, Identity, OnUnhealthy, Policy};
 use zei::model::users::Users;
 
-/// Where the configuration lies; beside it an `env_file`.
-static PLACE: LazyLock<TempDir> = LazyLock::new(|| {
-    // In memory, where there is such a place: a fuzzer writes thousands of files each second.
+/// Where the configuration lies; beside it an `env_file`. In memory, where there is such a place: a fuzzer writes hundreds
+/// of files each second.
+fn place() -> TempDir {
     let shared = Path::new("/dev/shm");
     let parent = if shared.is_dir() { shared.to_path_buf() } else { std::env::temp_dir() };
     let place = tempfile::Builder::new().prefix("zei-fuzz-").tempdir_in(parent).expect("a temporary directory");
     fs::write(place.path().join("a.env"), "A=1\n# no\nPATH\nB=2\n").expect("room for a file");
     place
-});
+}
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:\nnobody:x:65534:65534:::\n";
 const GROUP: &str = "root:x:0:\nweb:x:1000:\nwheel:x:10:web\n";
@@ -33,7 +32,8 @@ pub(super) fn run(bytes: &[u8]) {
     if has("env_file") && has("/") {
         return;
     }
-    let file = PLACE.path().join("zei.yaml");
+    let place = place();
+    let file = place.path().join("zei.yaml");
     fs::write(&file, bytes).expect("room for a file");
     let users = Users::new(Some(PASSWD.to_owned()), Some(GROUP.to_owned()));
     let environment = [("PATH", "/bin:/usr/bin"), ("N", "3"), ("EMPTY", "")].map(|(k, v)| (k.into(), v.into()));

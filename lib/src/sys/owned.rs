@@ -82,20 +82,19 @@ impl Whole {
     pub fn find(&mut self, fast: bool) -> (Targets, bool) {
         // Whoever makes them all the time leaves them here, and there are only so many processors.
         const MANY: usize = 8;
-        let mut all = self.nearest(&BTreeSet::new());
-        if fast || all.0.len() > MANY {
+        if fast || self.nearest(false).0.len() > MANY {
             return (self.freeze(), true);
         }
+        let mut all = self.nearest(true);
         all.look_below(|_| true);
         (all, false)
     }
 
-    /// The same without looking below. Children that have ended are reaped, so that they don't pile up where something
-    /// makes others all the time.
-    fn nearest(&mut self, stopped: &BTreeSet<u32>) -> Targets {
+    /// The same without looking below. `reaps`: children that have ended are reaped; otherwise they are among the others.
+    fn nearest(&mut self, reaps: bool) -> Targets {
         let mut near = Vec::new();
         for pid in children() {
-            if self.awaited.contains(&Some(pid)) || stopped.contains(&pid) || !process::reap_now(pid) {
+            if !reaps || self.awaited.contains(&Some(pid)) || !process::reap_now(pid) {
                 near.push((pid, None));
             }
         }
@@ -123,16 +122,20 @@ impl Whole {
         let until = clock::now().plus(PATIENCE);
         let mut stopped = BTreeSet::new();
         while clock::now() < until {
-            let mut all = self.nearest(&stopped);
-            if all.signal(&[signal::STOP], &mut stopped) > 0 {
+            // Nothing is reaped meanwhile: among many that run, a process has the processor for a moment only.
+            if self.nearest(false).signal(&[signal::STOP], &mut stopped) > 0 {
                 continue;
             }
+            let mut all = self.nearest(true);
             all.look_below(|_| true);
+            // The pid of one that was reaped may be another's from here on.
+            let there: BTreeSet<u32> = all.0.iter().map(|(pid, _)| *pid).collect();
+            stopped.retain(|pid| there.contains(pid));
             if all.signal(&[signal::STOP], &mut stopped) == 0 {
                 return all;
             }
         }
-        let mut all = self.nearest(&stopped);
+        let mut all = self.nearest(true);
         all.look_below(|_| true);
         all
     }

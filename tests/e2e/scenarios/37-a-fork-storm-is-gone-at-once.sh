@@ -44,15 +44,13 @@ YAML
 boot -c "$T/zei.yaml"
 await steady running
 
-# The time that a service was in its last stop, in milliseconds, as its supervisor tells it.
+# The time from the first word of a service's last stop to its end, in milliseconds, as its supervisor tells it.
 stop_time() {
-    local events state
-    local -A at=()
-    events=$(inside zei-ctl events --no-follow "$1" </dev/null)
-    for state in stopping stopped; do
-        at[$state]=$(sed -n 's/.*"time":"\([^"]*\)".*"state":"'$state'".*/\1/p' <<<"$events" | tail -n 1)
-    done
-    echo $(($(date -d "${at[stopped]}" +%s%3N) - $(date -d "${at[stopping]}" +%s%3N)))
+    local from to
+    read -r from to < <(inside zei-ctl events --no-follow "$1" </dev/null |
+        sed -n 's/.*"time":"\([^"]*\)".*"state":"\([a-z]*\)".*/\2 \1/p' |
+        awk '$1 == "running" {from = ""} $1 == "stopping" && !from {from = $2} $1 == "stopped" {to = $2} END {print from, to}')
+    echo $(($(date -d "$to" +%s%3N) - $(date -d "$from" +%s%3N)))
 }
 hoppers() { inside sh -c 'grep -lE "^(storm|perl)" /proc/[0-9]*/comm 2>/dev/null | wc -l' </dev/null; }
 storms() { [ "$(hoppers)" -ge 64 ]; }

@@ -39,7 +39,8 @@ pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans) -> Found {
     }
     let (state, held) = find(record, ledger, orphans);
     let spared = held.as_ref().map(|held| held.process.pid);
-    let left = adopted && orphans.exist_but(spared);
+    // While it runs, nobody asks what else there is.
+    let left = adopted && !matches!(state, Main::Runs(_)) && orphans.exist_but(spared);
     let (service, mut events) = service::take_over(record.service, state, left, clock::now());
     if let Phase::Planned { .. } = service.phase {
         // The clock may have been set while nobody watched it.

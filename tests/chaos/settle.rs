@@ -160,16 +160,16 @@ impl Chaos<'_> {
         self.has_no_old_jobs(service)
     }
 
-    /// Beside it runs one check at the most, with what that leaves; those of killed supervisors are gone.
+    /// Between two checks there is nothing but its main process: those of killed supervisors are gone, with what they
+    /// have made.
     fn has_no_old_jobs(&self, service: usize) -> Result<(), String> {
         let spec = &self.lives[service].spec;
         let of_it = |seen: &Seen| !seen.is_zombie() && seen.service.as_ref() == Some(&spec.name);
         let all: Vec<Seen> = self.world.sight.all().into_iter().filter(of_it).collect();
-        let most = if spec.kind == Kind::Checked { 3 } else { 1 };
-        if matches!(spec.kind, Kind::Forker | Kind::Storm) || all.len() <= most {
+        if matches!(spec.kind, Kind::Forker | Kind::Storm) || all.len() <= 1 {
             return Ok(());
         }
-        Err(format!("there are more than {most} processes of it: {all:?}"))
+        Err(format!("there is more of it than its main process: {all:?}"))
     }
 
     /// Something must be there to wait for.
@@ -207,7 +207,8 @@ impl Chaos<'_> {
         {
             return Err(format!("its last run ended by {exit}, its status says {:?}", status.exit));
         }
-        let well = status.exit.is_some_and(zei::exit::Exit::is_success);
+        let faulty = reason.starts_with("not-ready:");
+        let well = status.exit.is_some_and(zei::exit::Exit::is_success) && !faulty;
         match (life.spec.restart, status.state) {
             (_, State::Completed) if well && life.once => Ok(()),
             (_, State::Failed) if !well && life.once => Ok(()),

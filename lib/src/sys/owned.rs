@@ -218,7 +218,8 @@ impl Orphans {
             // This process itself is one of them, unless zei-init is gone and its children are another's.
             return nix::unistd::getppid().as_raw().unsigned_abs() == self.init;
         }
-        children.into_iter().any(|pid| Some(pid) != spared && self.has(pid, false))
+        let is_left = |pid: u32| Some(pid) != spared && self.has(pid, false);
+        children.into_iter().any(is_left) || process::exists(is_left)
     }
 
     /// Held first: what is read then is of the same process. Without pidfd (ENOSYS) by its pid.

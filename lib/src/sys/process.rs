@@ -257,6 +257,17 @@ pub(super) fn is_zombie(pid: u32) -> bool {
     stat_field(pid, 3).is_some_and(|state| state.0.starts_with(b"Z"))
 }
 
+/// Whether there is a process of this kind anywhere. All are looked at in the order of their pids, each as it is met: what
+/// one has made before it ended has a higher pid and is still to come, so hardly anything escapes by making others all the
+/// time; what was being made in that moment may, once, so it is looked for again.
+pub(super) fn exists(is_kind: impl Fn(u32) -> bool) -> bool {
+    const LOOKS: usize = 3;
+    (0..LOOKS).any(|_| {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten();
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).any(&is_kind)
+    })
+}
+
 /// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
 pub(super) fn soft_locks(pid: u32) -> Option<u64> {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
@@ -290,6 +301,19 @@ pub(super) mod tests {
 
     pub fn wait(pid: u32) {
         waitpid(to_pid(pid), None).unwrap();
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_mark_as_long_as_it_is_there() {
+        let mark = 0x7000_1234_0000_0000;
+        let (main, mut out) = family(mark);
+        assert!(exists(|pid| pid != main && soft_locks(pid) == Some(mark)));
+        assert!(!exists(|pid| soft_locks(pid) == Some(mark + 1)));
+        let kill_it = |pid: u32| soft_locks(pid) == Some(mark) && send(to_pid(pid), signal::KILL).is_err();
+        assert!(!exists(kill_it));
+        assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
+        wait(main);
+        assert!(!exists(|pid| soft_locks(pid) == Some(mark) && !is_zombie(pid)));
     }
 
     #[test]

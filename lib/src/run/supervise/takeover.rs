@@ -41,7 +41,8 @@ pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans) -> Found {
     let spared = held.as_ref().map(|held| held.process.pid);
     // One that has gone over to another program has its children still.
     let has_child = || children().into_iter().any(|child| Some(child) != spared);
-    let left = adopted && (orphans.exist_but(spared) || has_child());
+    // While it runs, nobody asks what else there is.
+    let left = adopted && !matches!(state, Main::Runs(_)) && (orphans.exist_but(spared) || has_child());
     let (service, mut events) = service::take_over(record.service, state, left, clock::now());
     if let Phase::Planned { .. } = service.phase {
         // The clock may have been set while nobody watched it.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use zei::paths;
 use zei::protocol::status::{State, Status};
@@ -139,6 +140,50 @@ fn a_services_whole_directory_and_zei_inits_own_files_are_there_again() {
         tree.err.expect(what);
     }
     assert!(tree.ask("list").contains("web"));
+}
+
+#[test]
+fn what_lies_in_the_place_of_zeis_files_and_directories_makes_way() {
+    let mut tree = Tree::start(WEB);
+    let before = running(&tree);
+    let services = tree.file("web", "").parent().unwrap().to_path_buf();
+    let init = services.parent().unwrap().join(paths::INIT);
+    let web = services.join("web");
+    let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let directory = |path: &Path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("file"), "not zei's").unwrap();
+    };
+    let link = |path: &Path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap();
+    let damages: [(&Path, &str, &dyn Fn(&Path)); 9] = [
+        (&web, paths::STATUS, &fifo),
+        (&web, paths::STATUS, &directory),
+        (&web, paths::STATUS, &link),
+        (&web, paths::CONTROL, &directory),
+        (&web, paths::ACKS, &fifo),
+        (&init, paths::STATUS, &fifo),
+        (&init, paths::CONTROL, &directory),
+        (&init, paths::ACKS, &fifo),
+        (&init, paths::LOCK, &directory),
+    ];
+    for (place, name, damage) in damages {
+        let path = place.join(name);
+        let _no_acks_yet = fs::remove_file(&path);
+        damage(&path);
+        kill(tree.init, signal::CHLD);
+        eventually("zei is found", || tree.ctl("list").code == 0);
+        tree.ask("signal web:CONT --timeout 20");
+        tree.ask("apply --timeout 20");
+        let said = tree.ask("status web");
+        assert!(said.contains("running"), "{path:?}: {said}");
+    }
+    // The directory of all services, with all that is in it.
+    fs::remove_dir_all(&services).unwrap();
+    kill(tree.init, signal::CHLD);
+    eventually("there again", || ["web", "db"].iter().all(|service| tree.status(service).is_some()));
+    tree.ask("restart db --timeout 20");
+    assert_eq!(life(&tree.status("web").unwrap()), life(&before));
+    assert_eq!(tree.stop().0, 0);
 }
 
 #[test]

@@ -131,6 +131,23 @@ fn a_hook_that_runs_ends_first_and_a_service_that_stops_goes_on_stopping() {
 }
 
 #[test]
+fn what_remains_of_a_service_that_stops_is_asked_to_end_only_once() {
+    let tree = Plan::new(
+        "services:\n  web: {shell: \"sh -c 'trap \\\"echo TERM >$J\\\" TERM; echo up >$J; while :; do sleep 0.1; done' & \
+         exec sleep 4001\", stop_grace_period: 3s}\n",
+    )
+    .own_programs()
+    .start();
+    tree.journal.expect("up");
+    tree.ask("stop web --no-wait");
+    tree.journal.expect("TERM");
+    upgrade(&tree);
+    upgrade(&tree);
+    tree.until_state("web", State::Stopped);
+    assert_eq!(tree.journal.count("TERM"), 1);
+}
+
+#[test]
 fn programs_that_do_not_fit_are_refused_and_all_goes_on() {
     let tree = Plan::new("services:\n  web: {command: [sleep, '4001']}\n").own_programs().start();
     let before = tree.until_state("web", State::Running);
@@ -155,6 +172,7 @@ fn programs_that_do_not_fit_are_refused_and_all_goes_on() {
     refused("zei-supervise", "#!/bin/sh\n", 0o644, "cannot execute");
     refused("zei-log", "#!/bin/sh\n", 0o755, "it does not say which");
     refused("zei-init", "no program\n", 0o755, "Exec format error");
+    refused("zei-init", "#!/bin/sh\n", 0o755, "is no zei-init that could take over");
     refused("zei-init", "#!/bin/sh\nexit 3\n", 0o755, "ended by exit code 3");
     refused("zei-init", "#!/bin/sh\nkill -SEGV $$\n", 0o755, "ended by");
     fs::remove_file(tree.directory().join("bin/zei-init")).unwrap();

@@ -102,8 +102,8 @@ impl Acks {
 
     /// Where somebody has removed the file, it is put back with all that was in it.
     fn come_back(&mut self, place: &Place) -> Result<(), Errno> {
-        let removed = self.file.as_ref().is_some_and(|file| fstat(file).is_ok_and(|stat| stat.st_nlink == 0));
-        if removed { self.rewrite(place, 0) } else { Ok(()) }
+        let is_missing = self.file.as_ref().is_some_and(|file| !place.has(paths::ACKS, file));
+        if is_missing { self.rewrite(place, 0) } else { Ok(()) }
     }
 
     /// Drops what is older than anyone may rely on, but nothing from `first_open` on. Returns how many

@@ -4,11 +4,12 @@
 
 use crate::paths;
 use crate::sys::event;
+use crate::text::{self, Text};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::uio::pwrite;
-use nix::unistd::ftruncate;
+use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open directory. A service's lock says that a supervisor of it lives; a child
@@ -37,9 +38,18 @@ impl Place {
         openat(&*self.directory, paths::CONTROL, flags, Mode::empty())
     }
 
+    /// Whether this file still has this name.
+    pub fn has(&self, name: &str, file: &OwnedFd) -> bool {
+        let key = |stat: FileStat| (stat.st_dev, stat.st_ino);
+        fstatat(&*self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(key) == fstat(file).map(key)
+    }
+
     /// Whatever others have written into the status is behind its end after the next one.
     pub fn distrust(&mut self) {
         self.length = usize::MAX;
+        if self.status.as_ref().is_some_and(|file| !self.has(paths::STATUS, file)) {
+            self.status = None;
+        }
     }
 
     /// Whether the directory was removed.
@@ -75,27 +85,60 @@ impl Place {
 
     /// Opens a file in it for reading and writing, making it if `create`.
     pub fn open_file(&self, name: &str, create: bool) -> Result<OwnedFd, Errno> {
-        let more = if create { OFlag::O_CREAT } else { OFlag::empty() };
-        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | more;
-        openat(&*self.directory, name, flags, Mode::from_bits_truncate(0o644))
+        if create {
+            return open_regular(&self.directory, name, OFlag::O_RDWR, 0o644);
+        }
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = openat(&*self.directory, name, flags, Mode::empty())?;
+        if is_regular(&file) { Ok(file) } else { Err(Errno::EINVAL) }
     }
 
     /// Writes a whole file that only this user may read, in the place of one of the same name.
     pub fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Errno> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(&*self.directory, name, flags, Mode::from_bits_truncate(0o600))?;
+        let file = open_regular(&self.directory, name, OFlag::O_WRONLY | OFlag::O_TRUNC, 0o600)?;
         crate::sys::memfd::write_all(&file, content)
     }
 
     /// Puts one file in the place of another.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        nix::fcntl::renameat(&*self.directory, from, &*self.directory, to)
+        let rename = || renameat(&*self.directory, from, &*self.directory, to);
+        rename().or_else(|_| make_way(&self.directory, to).and_then(|()| rename()))
     }
 }
 
 fn open_status(directory: &OwnedFd) -> Option<OwnedFd> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(directory, paths::STATUS, flags, Mode::from_bits_truncate(0o644)).ok()
+    open_regular(directory, paths::STATUS, OFlag::O_WRONLY, 0o644).ok()
+}
+
+/// Opens a file of zei's own, or makes it. Whatever else has its name, a directory, a FIFO, a symbolic link, makes way.
+fn open_regular(directory: &OwnedFd, name: &str, access: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
+    // Where there is a FIFO, nobody waits for its other end.
+    let flags = access | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mode = Mode::from_bits_truncate(mode);
+    match openat(directory, name, flags, mode) {
+        Ok(file) if is_regular(&file) => Ok(file),
+        Ok(_) | Err(Errno::ENXIO | Errno::ELOOP | Errno::EISDIR) => {
+            make_way(directory, name)?;
+            openat(directory, name, flags | OFlag::O_EXCL, mode)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+fn is_regular(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG)
+}
+
+/// Removes what has this name, if there is such; a directory with something in it gets another name.
+pub fn make_way(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
+    match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(Errno::EISDIR | Errno::EPERM) => unlinkat(directory, name, UnlinkatFlags::RemoveDir).or_else(|_| {
+            let other: Text<96> = text::format(format_args!("{name}.removed"));
+            renameat(directory, name, directory, other.as_str())
+        }),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Nothing has its name any more.

@@ -90,6 +90,13 @@ impl Whole {
         (all, false)
     }
 
+    /// All that there is, by their pids; nothing is reaped.
+    pub fn pids(&mut self) -> BTreeSet<u32> {
+        let mut all = self.nearest(false);
+        all.look_below(|_| true);
+        all.0.into_iter().map(|(pid, _)| pid).collect()
+    }
+
     /// The same without looking below. `reaps`: children that have ended are reaped; otherwise they are among the others.
     fn nearest(&mut self, reaps: bool) -> Targets {
         let mut near = Vec::new();

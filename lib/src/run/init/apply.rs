@@ -319,7 +319,7 @@ impl Running {
     fn compiled(&mut self, asked: Asked, output: OwnedFd, exit: Exit) -> Option<Verdict> {
         let read = memfd::read_all(&output).map_err(|errno| Refused::system("read the new plan", errno));
         let refused = match (exit, read) {
-            (Exit::Code(exit::OK), Ok(_)) if matches!(asked.what, What::Upgrade) => self.upgrade(&asked),
+            (Exit::Code(exit::OK), Ok(text)) if matches!(asked.what, What::Upgrade) => self.upgrade(&asked, &text),
             (Exit::Code(exit::OK), Ok(plan)) => return self.change(asked, plan),
             (_, Err(refused)) => refused,
             (Exit::Code(code @ (exit::CONFIG | exit::NO_SUCH_SERVICE | exit::SYSTEM)), Ok(text))

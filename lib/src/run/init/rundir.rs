@@ -8,14 +8,15 @@ use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
-use crate::sys::{lock, raw};
+use crate::run::place::make_way;
+use crate::sys::{ledger, lock, raw};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A supervisor of a zei-init that is gone has so long to stop its service.
@@ -163,6 +164,14 @@ fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     openat(parent, name, directory_flags(), Mode::empty())
 }
 
+/// The same where something else may have its name.
+fn remake_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    make_directory(parent, name).or_else(|_| {
+        make_way(parent, name)?;
+        make_directory(parent, name)
+    })
+}
+
 /// A FIFO for control lines, open for both directions, so that no writer ever finds nobody.
 fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     mkfifoat(parent, name, Mode::from_bits_truncate(0o600))?;
@@ -187,9 +196,14 @@ impl RunDir {
         let mut made = Vec::new();
         let mask = umask(Mode::empty());
         let repaired = (|| {
-            let init = make_directory(&self.directory, paths::INIT)?;
+            let init = remake_directory(&self.directory, paths::INIT)?;
+            if is_other(&self.directory, paths::SERVICES, &self.services) {
+                self.services = remake_directory(&self.directory, paths::SERVICES)?;
+                raw::duplicate(self.services.as_raw_fd(), ledger::SERVICES)?;
+                made.push(paths::SERVICES.to_owned());
+            }
             if is_other(&init, paths::LOCK, &self.lock) {
-                remove(&init, paths::LOCK)?;
+                make_way(&init, paths::LOCK)?;
                 let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let file = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
                 lock::take(&file)?;
@@ -197,7 +211,7 @@ impl RunDir {
                 made.push(format!("{}/{}", paths::INIT, paths::LOCK));
             }
             if is_other(&init, paths::CONTROL, &self.control) {
-                remove(&init, paths::CONTROL)?;
+                make_way(&init, paths::CONTROL)?;
                 self.control = make_fifo(&init, paths::CONTROL)?;
                 made.push(format!("{}/{}", paths::INIT, paths::CONTROL));
             }
@@ -216,8 +230,8 @@ impl RunDir {
             return Ok(None);
         }
         let mask = umask(Mode::empty());
-        let made = make_directory(&self.services, name.as_str()).and_then(|directory| {
-            remove(&directory, paths::CONTROL)?;
+        let made = remake_directory(&self.services, name.as_str()).and_then(|directory| {
+            make_way(&directory, paths::CONTROL)?;
             make_fifo(&directory, paths::CONTROL)
         });
         umask(mask);

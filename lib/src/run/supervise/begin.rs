@@ -12,7 +12,7 @@ use super::takeover::{self, Found};
 use super::voice::Voice;
 use super::watch::Watch;
 use crate::model::definition::Definitions;
-use crate::model::service::Service;
+use crate::model::service::{Phase, Service, Stage};
 use crate::model::slot::Calls;
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
@@ -21,7 +21,7 @@ use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::clock;
 use crate::sys::ledger::{self, Ledger};
-use crate::sys::owned::{Marks, Orphans};
+use crate::sys::owned::{Marks, Orphans, Whole};
 use crate::sys::raw::{self, Arguments};
 use crate::sys::signals::Signals;
 use nix::errno::Errno;
@@ -76,6 +76,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
             (Found { service, events: [None; 2], main: None, adopted: false }, 0)
         }
     };
+    let has_asked = matches!(service.phase, Phase::Stopping { stage: Stage::Rest, .. });
     Ok(Supervisor {
         arguments,
         passed,
@@ -108,7 +109,8 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         init,
         holds: false,
         alone: false,
-        asked: BTreeSet::new(),
+        // One that has gone over to another program has its children still, and has asked them.
+        asked: if has_asked { Whole::new([None; 2], None).pids() } else { BTreeSet::new() },
         killed: None,
         retiring: None,
         leaving: false,

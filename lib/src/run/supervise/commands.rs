@@ -3,10 +3,10 @@
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
-use crate::model::record::Record;
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
 use crate::model::slot::Slot;
 use crate::model::time::Span;
+use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::paths;
 use crate::protocol::control::{self, Ack, Progress, Reject, Request, Token, Verb};
@@ -216,12 +216,16 @@ impl Supervisor<'_> {
     fn start_dependencies(&mut self) {
         for needs in self.definition.needs() {
             let (slot, record) = self.ledger.entry(usize::from(needs.index));
-            let Some(Record { service, .. }) = record.filter(|_| slot.tag == Slot::tag(needs.name)) else { continue };
-            if !matches!(service.phase, Phase::Stopped | Phase::Failed(_)) {
+            if slot.tag != Slot::tag(needs.name) {
+                continue;
+            }
+            // Of one that is only beginning nothing is recorded yet; it reads the line when it has begun.
+            let service = record.map(|record| record.service);
+            if service.is_some_and(|service| !matches!(service.phase, Phase::Stopped | Phase::Failed(_))) {
                 continue;
             }
             match self.order_start(needs.name) {
-                Ok(()) => self.watch.tell(needs.index, service.since),
+                Ok(()) => self.watch.tell(needs.index, service.map_or(Time(0), |service| service.since)),
                 Err(errno) => {
                     self.say(format_args!("cannot start its dependency {}: {}", needs.name, errno.desc()));
                 }

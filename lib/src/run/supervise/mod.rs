@@ -137,6 +137,10 @@ impl Supervisor<'_> {
             self.finish_what_was_accepted();
         }
         self.holds = false;
+        if self.seq > 0 {
+            // Whoever waits for this program looks at the record when something is reported, and that is only written now.
+            self.standing = None;
+        }
         match self.start_if_free().filter(|_| !self.leaving) {
             // Its first state lasts for microseconds: there is nothing to tell yet.
             Some(event) => self.feed(event),

@@ -16,6 +16,7 @@ impl Supervisor<'_> {
     /// Looks whether all is there.
     #[inline(never)]
     pub(super) fn repair(&mut self) {
+        self.watch.find_directory(self.init);
         let Some(services) = self.watch.directory() else { return };
         if self.place.as_ref().is_none_or(Place::is_gone)
             && let Some(place) = Place::open(services.as_fd(), self.definition.name.as_str())

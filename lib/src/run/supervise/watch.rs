@@ -6,10 +6,14 @@ use crate::model::slot::Slot;
 use crate::model::time::Time;
 use crate::paths;
 use crate::sys::event::Waiter;
-use crate::sys::ledger::Ledger;
+use crate::sys::ledger::{self, Ledger};
+use crate::sys::raw;
 use crate::text::{self, Text};
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::Pid;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// The dependencies that did not hold when they were last looked at, each with an ear on its ring.
 #[derive(Debug)]
@@ -101,6 +105,20 @@ impl Watch {
 
     fn ears(&self) -> impl Iterator<Item = Option<BorrowedFd<'_>>> {
         self.missing.iter().map(|missing| missing.waiter.as_ref().and_then(Waiter::fd))
+    }
+
+    /// Where the directory was removed, zei-init has another one, at the number that supervisors have it at.
+    pub fn find_directory(&mut self, init: Pid) {
+        let is_removed = |directory: &OwnedFd| fstat(directory).is_ok_and(|stat| stat.st_nlink == 0);
+        if let Some(own) = self.services.as_ref().filter(|own| is_removed(own)) {
+            let path: Text<48> = text::format(format_args!("/proc/{init}/fd/{}", ledger::SERVICES));
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            if let Ok(directory) = open(path.as_str(), flags, Mode::empty())
+                && raw::duplicate(directory.as_raw_fd(), own.as_raw_fd()).is_ok()
+            {
+                let _others_have_it_from_zei_init = raw::set_close_on_exec(own.as_raw_fd(), true);
+            }
+        }
     }
 
     /// Nobody is watched any more.

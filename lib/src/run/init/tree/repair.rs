@@ -55,7 +55,7 @@ impl Running {
             let calls = self.shared.ledger.calls();
             self.call(Calls { repair: calls.repair.wrapping_add(1), ..calls }, |index| missing.contains(&index));
             self.say(format_args!(
-                "somebody has removed or replaced files in the run directory; made anew: {}",
+                "what somebody has removed from the run directory, or replaced, is made anew: {}",
                 made.join(", ")
             ));
         }

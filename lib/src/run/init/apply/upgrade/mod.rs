@@ -19,6 +19,7 @@ use crate::model::init::Seat;
 use crate::model::record::FORM;
 use crate::model::slot::Calls;
 use crate::protocol::control::{Progress, Request};
+use crate::run::init::PROGRAM;
 use crate::run::init::tree::Running;
 use crate::signal;
 use crate::sys::raw::{self, Strings};
@@ -79,7 +80,13 @@ impl Running {
     }
 
     /// Executes the new program. Returns only where that can't be done: why, and all goes on as it was.
-    pub(super) fn upgrade(&mut self, asked: &Asked) -> Refused {
+    /// `answer`: what it has said when it was tried.
+    pub(super) fn upgrade(&mut self, asked: &Asked, answer: &[u8]) -> Refused {
+        // Many a program that is something else ends well, too.
+        if !answer.starts_with(PROGRAM.as_bytes()) {
+            let path = self.programs.own.to_string_lossy();
+            return Refused::new(exit::SYSTEM, format!("{path} is no {PROGRAM} that could take over"));
+        }
         let kept = match self.keep(asked.answer.as_ref()) {
             Ok(kept) => kept,
             Err(refused) => return refused,

@@ -52,8 +52,10 @@ pub fn resume(arguments: Arguments) -> Option<u8> {
 }
 
 fn give_answer(found: Result<(), String>) -> u8 {
-    let text = found.err().unwrap_or_default();
-    let code = if text.is_empty() { exit::OK } else { exit::SYSTEM };
+    let (code, text) = match found {
+        Ok(()) => (exit::OK, version(PROGRAM).as_str().to_owned()),
+        Err(text) => (exit::SYSTEM, text),
+    };
     memfd::write_all(raw::standard(1), text.as_bytes()).map_or(exit::SYSTEM, |()| code)
 }
 

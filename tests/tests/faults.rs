@@ -34,6 +34,9 @@ fn inside(tree: &Tree) -> Command {
     command
 }
 
+/// What is put in the place of a file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 /// What must be the same before and after.
 fn life(status: &Status) -> (State, Option<u32>, u32, u32) {
     (status.state, status.pid, status.run, status.restarts)
@@ -155,7 +158,7 @@ fn what_lies_in_the_place_of_zeis_files_and_directories_makes_way() {
         fs::write(path.join("file"), "not zei's").unwrap();
     };
     let link = |path: &Path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap();
-    let damages: [(&Path, &str, &dyn Fn(&Path)); 9] = [
+    let damages: [(&Path, &str, Damage); 9] = [
         (&web, paths::STATUS, &fifo),
         (&web, paths::STATUS, &directory),
         (&web, paths::STATUS, &link),

@@ -11,6 +11,7 @@ use zei_tests::tree::{Plan, Tree};
 use zei_tests::{copy_program, eventually, program};
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
+const TELLER: &str = env!("CARGO_BIN_EXE_teller");
 const ALL: [&str; 5] = ["zei-init", "zei-supervise", "zei-log", "zei-probe", "zei-cron"];
 
 /// Which file a process executes.
@@ -128,6 +129,32 @@ fn a_hook_that_runs_ends_first_and_a_service_that_stops_goes_on_stopping() {
     assert_eq!(tree.status("web").unwrap().supervisor, web.supervisor);
     let slow = tree.until_state("slow", State::Stopped);
     assert_eq!(slow.exit, Some(Exit::Signal(signal::KILL)));
+}
+
+#[test]
+fn what_a_service_has_said_and_why_it_is_unhealthy_is_known_to_its_next_supervisor_and_no_event_is_made_of_it() {
+    let tree = Plan::new(
+        "services:\n  ill: {command: [sleep, '4001'], healthcheck: {test: ['CMD-SHELL', 'echo badness; exit 1'], \
+         interval: 300s, start_interval: 100ms, start_period: 200ms, retries: 1}}\n  \
+         says: {shell: '@D/teller READY=1 STATUS=serving; exec sleep 4002', ready: {notify: systemd}}\n",
+    )
+    .install("teller", TELLER)
+    .own_programs()
+    .start();
+    let ill = tree.until("ill", "unhealthy", |status| status.reason.as_str() == "unhealthy:badness");
+    tree.until("says", "said", |status| status.text.as_str() == "serving");
+    let events = || tree.ask("events --no-follow ill says").lines().count();
+    let count = events();
+    for _ in 0..3 {
+        upgrade(&tree);
+        let after = tree.status("ill").unwrap();
+        assert_eq!((life(&after), after.reason), (life(&ill), ill.reason));
+        assert_eq!(tree.status("says").unwrap().text.as_str(), "serving");
+    }
+    kill(ill.supervisor, signal::KILL);
+    let after = tree.until("ill", "taken over", |status| status.supervisor != ill.supervisor);
+    assert_eq!((life(&after), after.reason), (life(&ill), ill.reason));
+    assert_eq!(events(), count);
 }
 
 #[test]

@@ -3,12 +3,13 @@
 //! Must never: be needed. Where it is gone or full, the service lives on.
 
 use crate::paths;
+use crate::protocol::status::{MAX, Status};
 use crate::sys::event;
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::sys::uio::pwrite;
+use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -50,6 +51,15 @@ impl Place {
         if self.status.as_ref().is_some_and(|file| !self.has(paths::STATUS, file)) {
             self.status = None;
         }
+    }
+
+    /// The status that a predecessor has left.
+    pub fn status(&self) -> Option<Status> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = openat(&*self.directory, paths::STATUS, flags, Mode::empty()).ok()?;
+        let mut bytes = [0; MAX];
+        let length = pread(&file, &mut bytes, 0).ok()?;
+        Status::decode(bytes.get(..length)?)
     }
 
     /// Whether the directory was removed.

@@ -45,7 +45,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
-    let voice = Voice::inherit(&definition);
+    let (mut voice, mut jobs) = (Voice::inherit(&definition), Jobs::default());
     let passed = Passed::of(&[
         (ledger::REPORT, report.is_some()),
         (ledger::CONTROL, control.is_some()),
@@ -67,7 +67,17 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     let (Found { service, events, main, adopted }, seq) = match ledger.read(index) {
         Some(record) => {
             // What its predecessor recorded and did not come to tell.
-            let told = commands::status(&record.service, &definition, record.seq);
+            let mut told = commands::status(&record.service, &definition, record.seq);
+            let former = place.as_ref().and_then(Place::status).filter(|status| status.run == record.service.run);
+            if let Some(former) = former.filter(|_| record.service.process.is_some()) {
+                // What the service and its probe have said stands nowhere else.
+                voice.recall(former.text);
+                told.text = former.text;
+                if let Some(words) = former.reason.as_str().strip_prefix("unhealthy:") {
+                    jobs.recall(words);
+                    told.reason = former.reason;
+                }
+            }
             journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
             (takeover::take_over(&record, &ledger, &orphans), record.seq)
         }
@@ -99,7 +109,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         place,
         lines: Lines::default(),
         voice,
-        jobs: Jobs::default(),
+        jobs,
         waiting: Waiting::default(),
         main,
         orphans,

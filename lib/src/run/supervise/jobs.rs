@@ -52,6 +52,11 @@ impl Jobs {
         }
     }
 
+    /// Why the last probe of a predecessor failed.
+    pub fn recall(&mut self, words: &str) {
+        self.words = Some(Box::new(Text::from(words)));
+    }
+
     /// Why the last probe failed; empty where none has since one has succeeded.
     pub fn words(&self) -> &str {
         self.words.as_deref().map_or("", |words| words.as_str())

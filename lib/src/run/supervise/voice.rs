@@ -106,6 +106,13 @@ impl Voice {
         }
     }
 
+    /// The service has said this of itself for people, to a predecessor.
+    pub fn recall(&mut self, text: Text<{ notify::STATUS }>) {
+        if let Voice::Socket(ear) = self {
+            ear.status = text;
+        }
+    }
+
     /// The descriptor that the service gets, and its number.
     pub fn writer(&self) -> Result<Option<(OwnedFd, RawFd)>, Errno> {
         match self {

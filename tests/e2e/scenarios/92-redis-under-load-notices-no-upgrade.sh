@@ -49,7 +49,7 @@ for _ in {1..10}; do
 done
 expect "the load" "$(field load state) $(life load)" "running $load"
 expect "redis" "$(life redis)" "$redis"
-expect_code 0 ctl wait load --for done --timeout 3m
+expect_code 0 ctl wait load --for "done" --timeout 3m
 expect "the load's exit code" "$(field load exit)" 0
 expect "redis after the load" "$(life redis)" "$redis"
 output_has "GET: [0-9.]+ requests per second" || fail "no result of redis-benchmark"

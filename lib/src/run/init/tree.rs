@@ -65,6 +65,8 @@ pub struct Running {
     pub(super) seed: u64,
     pub(super) changes: Changes,
     pub(super) pump: LogPump,
+    /// So many descriptors it may have had when it began.
+    room: u64,
     /// /dev/null, at a number that supervisors take along.
     null: OwnedFd,
     signals: Signals,

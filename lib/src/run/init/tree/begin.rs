@@ -23,6 +23,7 @@ use crate::sys::signals::Signals;
 use crate::sys::{clock, ledger, raw};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -143,6 +144,7 @@ impl Running {
             seed,
             changes,
             pump,
+            room: getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft),
             null,
             signals,
             defaults,

@@ -10,6 +10,7 @@ use crate::sys::ledger;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Session, Spawn, Stream};
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -21,6 +22,13 @@ fn pass_log(log: [Option<BorrowedFd<'_>>; 2]) -> Result<(), Errno> {
 }
 
 impl Running {
+    /// The limit of descriptors that a supervisor gets where this process's own was lowered since it began: a supervisor
+    /// lives on when that is over, and finds out nothing without a descriptor.
+    fn lost_room(&self) -> Option<(u64, u64)> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        (soft < self.room.min(hard)).then_some((self.room.min(hard), hard))
+    }
+
     /// Starts the supervisor of a service.
     pub(super) fn start(&mut self, index: usize) -> Option<Event> {
         let (name, former) = (self.name(index), self.tree.is_retiring(index));
@@ -63,7 +71,7 @@ impl Running {
             // Until it can take them.
             blocked: Set(u64::MAX),
             mark: None,
-            nofile: None,
+            nofile: self.lost_room(),
             // PID 1 takes everything with it; another one's supervisors must notice.
             death_signal: (std::process::id() != 1).then_some(signal::TERM),
             umask: None,

@@ -41,8 +41,7 @@ impl Place {
 
     /// Whether this file still has this name.
     pub fn has(&self, name: &str, file: &OwnedFd) -> bool {
-        let key = |stat: FileStat| (stat.st_dev, stat.st_ino);
-        fstatat(&*self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(key) == fstat(file).map(key)
+        has(&self.directory, name, file)
     }
 
     /// Whatever others have written into the status is behind its end after the next one.
@@ -137,6 +136,12 @@ fn open_regular(directory: &OwnedFd, name: &str, access: OFlag, mode: u32) -> Re
 
 fn is_regular(file: &OwnedFd) -> bool {
     fstat(file).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG)
+}
+
+/// Whether it is this file that has this name.
+pub fn has(directory: &OwnedFd, name: &str, file: &OwnedFd) -> bool {
+    let key = |stat: FileStat| (stat.st_dev, stat.st_ino);
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(key) == fstat(file).map(key)
 }
 
 /// Removes what has this name, if there is such; a directory with something in it gets another name.

@@ -8,12 +8,12 @@ use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
-use crate::run::place::make_way;
+use crate::run::place::{has, make_way};
 use crate::sys::{ledger, lock, raw};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat, umask};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -118,13 +118,6 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     Ok(RunDir { directory, services, control, journal, lock })
 }
 
-/// Whether what has this name is something else than this.
-fn is_other(directory: &OwnedFd, name: &str, own: &OwnedFd) -> bool {
-    let there = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
-    let key = |stat: FileStat| (stat.st_dev, stat.st_ino);
-    there.map(key) != fstat(own).map(key)
-}
-
 fn directory_flags() -> OFlag {
     OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
 }
@@ -197,12 +190,12 @@ impl RunDir {
         let mask = umask(Mode::empty());
         let repaired = (|| {
             let init = remake_directory(&self.directory, paths::INIT)?;
-            if is_other(&self.directory, paths::SERVICES, &self.services) {
+            if !has(&self.directory, paths::SERVICES, &self.services) {
                 self.services = remake_directory(&self.directory, paths::SERVICES)?;
                 raw::duplicate(self.services.as_raw_fd(), ledger::SERVICES)?;
                 made.push(paths::SERVICES.to_owned());
             }
-            if is_other(&init, paths::LOCK, &self.lock) {
+            if !has(&init, paths::LOCK, &self.lock) {
                 make_way(&init, paths::LOCK)?;
                 let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let file = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
@@ -210,7 +203,7 @@ impl RunDir {
                 self.lock = file;
                 made.push(format!("{}/{}", paths::INIT, paths::LOCK));
             }
-            if is_other(&init, paths::CONTROL, &self.control) {
+            if !has(&init, paths::CONTROL, &self.control) {
                 make_way(&init, paths::CONTROL)?;
                 self.control = make_fifo(&init, paths::CONTROL)?;
                 made.push(format!("{}/{}", paths::INIT, paths::CONTROL));
@@ -225,7 +218,7 @@ impl RunDir {
     /// missing.
     pub fn repair_service(&self, name: ServiceName, control: Option<&OwnedFd>) -> Result<Option<OwnedFd>, Errno> {
         let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty());
-        let is_missing = |directory: &OwnedFd| control.is_none_or(|own| is_other(directory, paths::CONTROL, own));
+        let is_missing = |directory: &OwnedFd| control.is_none_or(|own| !has(directory, paths::CONTROL, own));
         if directory.as_ref().is_ok_and(|directory| !is_missing(directory)) {
             return Ok(None);
         }

@@ -317,6 +317,13 @@ journal_has_count() { [ "$(journal_count "$1")" -ge "$2" ]; }
 
 # --- images of one scenario (docker) ----------------------------------------------------------------
 
+debian_runtime() { # makes zei-e2e-debian-runtime:$$, zei on Debian with real programs; `run` removes it
+    local debian
+    debian=$("$E2E/images.sh" debian 2>"$T/why") || skip "no Debian image: $(tail -n 1 "$T/why")"
+    "$E2E/build.sh" runtime "$debian" "zei-e2e-debian-runtime:$$" "$T/built" >"$T/build.log" 2>&1
+    tac "$T/built" >>"$T/images"
+}
+
 build_image() { # TAG DIRECTORY: builds the Dockerfile there; `run` removes the image
     echo "$1" >>"$T/images"
     docker build --network none --label "$LABEL" -t "$1" "$2" >"$T/.build" 2>&1 || fail "docker build: $(cat "$T/.build")"

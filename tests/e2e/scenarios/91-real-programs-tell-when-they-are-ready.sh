@@ -7,9 +7,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
-debian=$("$E2E/images.sh" debian 2>"$T/why") || skip "no Debian image: $(tail -n 1 "$T/why")"
-"$E2E/build.sh" runtime "$debian" "zei-e2e-debian-runtime:$$" "$T/built" >"$T/build.log" 2>&1
-tac "$T/built" >>"$T/images"
+debian_runtime
 
 mkdir "$T/image"
 cat >"$T/image/Dockerfile" <<TEXT

@@ -7,8 +7,9 @@ use zei::exit::Exit;
 use zei::protocol::status::State;
 use zei::signal;
 use zei::sys::raw;
-use zei_tests::process::{descendants, is_alive, name};
+use zei_tests::process::{children, descendants, is_alive, kill, name};
 use zei_tests::tree::{Plan, Tree};
+use zei_tests::eventually;
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 const DEAF: &str = "trap '' TERM; echo up >$J; exec sleep infinity";
@@ -257,5 +258,33 @@ fn what_makes_another_process_all_the_time_is_gone_after_a_stop() {
         let left: Vec<String> = left.into_iter().filter_map(name).collect();
         assert_eq!(left, ["zei-supervise"], "{trap}");
         assert_eq!(tree.status("web").unwrap().state, State::Stopped);
+    }
+}
+
+#[test]
+fn a_crowd_that_ends_at_once_is_seen_to_be_gone_however_many_they_are() {
+    // Whatever number a supervisor reaps before it looks at anything else, some of these are a multiple of it.
+    for count in [20, 50, 64, 100] {
+        let stray = "#!/bin/sh\ntrap '' TERM HUP INT\necho stray $$ >$J\nexec sleep infinity\n";
+        let tree = Plan::new(&format!(
+            "services:\n  web: {{stop_grace_period: 1h, shell: \"trap 'exit 0' TERM; \
+             for i in $(seq {count}); do (setsid @D/stray &); done; while :; do sleep 4000 & wait; done\"}}\n"
+        ))
+        .file("stray", stray, 0o755)
+        .start();
+        let lines = tree.journal.listen("all strays", |lines| (lines.len() == count).then(|| lines.to_vec()));
+        tree.echo("web", "- stop");
+        let supervisor = tree.until("web", "its rest", |status| status.pid.is_none()).supervisor;
+        let pids: Vec<u32> = lines.iter().map(|line| line.strip_prefix("stray ").unwrap().parse().unwrap()).collect();
+        eventually("nothing else", || children(supervisor).len() == count);
+        // It does nothing from here on, as it sleeps.
+        kill(supervisor, signal::STOP);
+        for pid in pids {
+            let held = raw::pidfd_open(pid).unwrap();
+            kill(pid, signal::KILL);
+            assert_eq!(poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::MAX), Ok(1));
+        }
+        kill(supervisor, signal::CONT);
+        tree.until_state("web", State::Stopped);
     }
 }

@@ -7,6 +7,7 @@ pub mod definition;
 pub mod init;
 pub mod kills;
 pub mod order;
+pub mod pace;
 pub mod pump;
 pub mod record;
 pub mod service;

@@ -11,6 +11,7 @@ pub mod client;
 pub mod command;
 #[cfg(feature = "cron")]
 pub mod cron;
+pub mod crowd;
 #[cfg(feature = "config")]
 pub mod init;
 pub mod journal;
@@ -23,6 +24,13 @@ pub mod probe;
 pub mod report;
 pub mod setuidgid;
 pub mod supervise;
+
+/// Who has slept and wants a short time slice is the next that gets a processor, however many others run all the time: for
+/// programs that have little to do, and that soon. What they start gets the usual ones.
+pub fn be_prompt() {
+    const SLICE: u64 = 100_000;
+    let _later_then = raw::take_short_slices(SLICE);
+}
 
 /// What a program that nobody but zei-init starts answers to `--version`: zei-init goes by it in an upgrade.
 pub fn version(program: &str) -> Text<64> {

@@ -10,9 +10,11 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// What the children of this process are doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +44,17 @@ pub fn reap(pid: u32) {
 /// Reaps this child if it has ended.
 pub fn reap_now(pid: u32) -> bool {
     matches!(waitpid(to_pid(pid), Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some())
+}
+
+/// Whether this child has ended; it is not reaped.
+pub fn has_child_ended(pid: u32) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(to_pid(pid)), flags), Ok(WaitStatus::StillAlive))
+}
+
+/// Whether the process that this pidfd holds has ended.
+pub fn has_ended(held: impl AsFd) -> bool {
+    poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
 }
 
 fn to_pid(pid: u32) -> Pid {
@@ -152,7 +165,7 @@ impl Held {
     /// Whether it has ended, be it reaped or not. Its parent alone learns how.
     pub fn has_ended(&self) -> bool {
         match self.descriptor() {
-            Some(descriptor) => poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0),
+            Some(descriptor) => has_ended(descriptor),
             // What can't be read is not known to have ended.
             None => match start_time(self.process.pid) {
                 Some(start) => ![0, start].contains(&self.process.start) || is_zombie(self.process.pid),
@@ -207,37 +220,48 @@ fn read_file(path: &str, buffer: &mut [u8]) -> Option<usize> {
     nix::unistd::read(&file, buffer).ok()
 }
 
-/// The pids in a `children` file, which the kernel keeps per thread (proc(5)).
+/// The children of a process, whichever of its threads has made them: the kernel keeps a list per thread (proc(5)).
 pub(super) fn listed_children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return found };
     for task in tasks.flatten() {
-        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        found.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+        found.extend(read_pids(task.path().join("children")));
     }
     found
 }
 
+/// Those that its first thread has made, which is sooner told.
+pub(super) fn main_threads_children(pid: u32) -> Vec<u32> {
+    read_pids(format!("/proc/{pid}/task/{pid}/children"))
+}
+
+fn read_pids(path: impl AsRef<Path>) -> Vec<u32> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
 /// The children of a process that reaps some of them meanwhile: then the kernel passes over as many that live (proc(5)).
-/// What was read, and was gone when it was read again, is missing there; so two lists that are the same lack nobody.
+/// What was read, and was gone when it was read again, is missing there; so two lists that are the same lack nobody. Where
+/// they end all the time, all that was read in many attempts is returned: hardly anybody is passed over in each of them.
 pub(super) fn all_children(pid: u32) -> Vec<u32> {
-    // Each attempt takes microseconds, and each failed one a death just then.
-    const ATTEMPTS: usize = 1000;
+    // Each attempt takes microseconds, and among thousands of zombies a fraction of a millisecond.
+    const ATTEMPTS: usize = 32;
     let mut known = listed_children(pid);
+    let mut all = BTreeSet::new();
     for _attempt in 0..ATTEMPTS {
         let again = listed_children(pid);
         if again == known {
-            break;
+            return known;
         }
-        known = again;
+        all.extend(core::mem::replace(&mut known, again));
     }
-    known
+    all.extend(known);
+    all.into_iter().collect()
 }
 
 /// The direct children of this process, which has one thread, ended ones that are not reaped yet among them.
 pub fn children() -> Vec<u32> {
-    let text = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+    read_pids("/proc/thread-self/children")
 }
 
 /// Sends KILL to every direct child but this one. What they leave behind becomes a child of this process, the

@@ -5,8 +5,10 @@
 #![allow(unsafe_code)]
 
 mod memory;
+mod scheduling;
 
 pub use memory::{Patient, map, release_stack};
+pub use scheduling::take_short_slices;
 
 use crate::exit::Exit;
 use crate::model::service::{Failure, SpawnStage};

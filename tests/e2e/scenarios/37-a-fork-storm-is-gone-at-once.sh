@@ -1,8 +1,9 @@
 #!/bin/bash
 # Worlds: docker
-# Timeout: 600
+# Timeout: 900
 # 64 workers that double-fork and call setsid as fast as they can, under a limit of 1500 processes: after `zei-ctl stop`
-# nothing of them is left, at once; where they ignore TERM, at once after the grace period. ROUNDS=50 measures.
+# nothing of them is left, at once; where they ignore TERM, at once after the grace period; where their supervisor was
+# killed meanwhile, its successor finds them. ROUNDS=50 measures.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
@@ -50,22 +51,48 @@ stop_time() {
         awk '$1 == "running" {from = ""} $1 == "stopping" && !from {from = $2} $1 == "stopped" {to = $2} END {print from, to}')
     echo $(($(date -d "$to" +%s%3N) - $(date -d "$from" +%s%3N)))
 }
-hoppers() { inside sh -c 'grep -lE "^(storm|perl)" /proc/[0-9]*/comm 2>/dev/null | wc -l' </dev/null; }
-storms() { [ "$(hoppers)" -ge 64 ]; }
+# Of its processes, those whose state (proc(5)) is one of these. What has ended may wait for its turn to be reaped.
+hoppers() { # STATES
+    inside sh -c "cat /proc/[0-9]*/stat 2>/dev/null | grep -cE '^[0-9]+ [(](storm|perl)[)] [$1]'" </dev/null
+}
+storms() { [ "$(hoppers A-Z)" -ge 64 ]; }
+
+taken_over() { [ "$(field "$1" supervisor)" != "$2" ]; }
+
+start_storm() {
+    expect_code 0 ctl start "$1"
+    wait_for "the storm" storms
+    expect "$1" "$(field "$1" state)" running
+}
+
+# Ends its storm; all of it is gone then. TIMES gets the milliseconds.
+stop_storm() {
+    local took
+    expect_code 0 ctl stop "$1" --timeout 30s
+    took=$(stop_time "$1")
+    [ "$1" = polite ] || took=$((took - GRACE))
+    TIMES+=("$took")
+    expect "processes of $1 that are left" "$(hoppers A-Y)" 0
+}
 
 for service in polite deaf; do
-    times=()
+    TIMES=()
     for ((round = 0; round < ${ROUNDS:-3}; round++)); do
-        expect_code 0 ctl start "$service"
-        wait_for "the storm" storms
-        expect "$service" "$(field "$service" state)" running
-        expect_code 0 ctl stop "$service" --timeout 30s
-        took=$(stop_time "$service")
-        [ "$service" = polite ] || took=$((took - GRACE))
-        times+=("$took")
-        expect "processes of $service that are left" "$(hoppers)" 0
+        start_storm "$service"
+        stop_storm "$service"
     done
-    echo "$service, milliseconds until all were gone: $(printf '%s\n' "${times[@]}" | sort -n | tr '\n' ' ')"
+    echo "$service, milliseconds until all were gone: $(printf '%s\n' "${TIMES[@]}" | sort -n | tr '\n' ' ')"
+    TIMES=()
+    for ((round = 0; round < ${ROUNDS:-3}; round++)); do
+        start_storm "$service"
+        begun=$(field "$service" run)
+        supervisor=$(field "$service" supervisor)
+        inside kill -KILL "$supervisor"
+        wait_for "another supervisor" taken_over "$service" "$supervisor"
+        stop_storm "$service"
+        expect "run of $service" "$(field "$service" run)" "$begun"
+    done
+    echo "the same with its supervisor killed: $(printf '%s\n' "${TIMES[@]}" | sort -n | tr '\n' ' ')"
 done
 expect "steady" "$(field steady state) $(field steady run)" "running 1"
 stop_tree

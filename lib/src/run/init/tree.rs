@@ -21,16 +21,16 @@ use crate::exit;
 use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::service::{Phase, Service};
 use crate::model::slot::{Calls, Order};
-use crate::model::time::Time;
+use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
 use crate::protocol::journal::{self, Entry};
 use crate::protocol::status::{InitState, InitStatus};
 use crate::run::acks::Acks;
+use crate::run::crowd::Crowd;
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
-use crate::sys::owned::Marks;
 use crate::sys::process::{self, Children};
 use crate::sys::signals::{Arrived, Signals};
 use crate::sys::{clock, say};
@@ -59,8 +59,6 @@ pub struct Running {
     pub(super) controls: Vec<Option<OwnedFd>>,
     /// Through what services tell that they are ready.
     pub(super) voices: Vec<Option<OwnedFd>>,
-    /// By what the processes of services are known.
-    marks: Marks,
     /// A random number of this start, for the names of those.
     pub(super) seed: u64,
     pub(super) changes: Changes,
@@ -74,6 +72,10 @@ pub struct Running {
     pub(super) defaults: Set,
     /// The supervisors by their pids, and the pids by the services' indices.
     supervisors: HashMap<u32, usize>,
+    /// The services that have had another supervisor before: processes of them may be its children.
+    pub(super) replaced: BTreeSet<usize>,
+    /// Its children that have ended.
+    crowd: Crowd,
     pub(super) pids: Vec<Option<u32>>,
     /// Those whose supervisors could not be started, which was said.
     unstarted: BTreeSet<usize>,
@@ -122,8 +124,10 @@ impl Running {
     }
 
     fn wait(&self) {
-        let deadline =
-            self.tree.deadline().into_iter().chain(self.changes.deadline()).chain(self.pump.deadline()).min();
+        let pause = self.crowd.pause();
+        let deadlines = [self.tree.deadline(), self.changes.deadline(), self.pump.deadline()];
+        let next = pause.map(|pause| clock::now().plus(pause));
+        let deadline = deadlines.into_iter().flatten().chain(next).min();
         let timeout = match deadline {
             None => PollTimeout::NONE,
             Some(deadline) => {
@@ -132,7 +136,10 @@ impl Running {
             }
         };
         let control = self.run_dir.as_ref().map_or(self.signals.as_fd(), |run_dir| run_dir.control.as_fd());
-        let mut polled = [self.signals.as_fd(), self.shared.reports.as_fd(), control]
+        // That something more has ended says nothing new then.
+        let is_paused = pause.is_some_and(|pause| pause > Span(0));
+        let signals = if is_paused { control } else { self.signals.as_fd() };
+        let mut polled = [signals, self.shared.reports.as_fd(), control]
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
         let _interrupted = poll(&mut polled, timeout);
     }
@@ -160,7 +167,7 @@ impl Running {
                 _ => events.push_back(Event::Signal(number)),
             }
         }
-        if ended {
+        if ended || self.crowd.is_left() {
             self.reap(events);
         }
         if missed {
@@ -170,13 +177,15 @@ impl Running {
 
     /// Supervisors by their pids; everything else is an orphan that only needed somebody to reap it.
     fn reap(&mut self, events: &mut VecDeque<Event>) {
-        let mut orphans = false;
-        loop {
+        // Those that were reaped before a pause are told of with the last.
+        let mut orphans = self.crowd.is_left();
+        for _next in 0..self.crowd.most() {
             match process::look() {
                 Children::Ended(pid, exit) => {
                     let Some(index) = self.supervisors.remove(&pid) else {
                         let heirs = self.pass_end(pid, exit);
                         process::reap(pid);
+                        self.crowd.one_less();
                         for supervisor in heirs {
                             let _it_is_gone = process::signal_child(supervisor, signal::CHLD);
                         }
@@ -184,6 +193,7 @@ impl Running {
                         continue;
                     };
                     process::reap(pid);
+                    self.replaced.insert(index);
                     if let Some(slot) = self.pids.get_mut(index) {
                         *slot = None;
                     }
@@ -194,11 +204,16 @@ impl Running {
                     }
                     events.push_back(Event::SupervisorEnded { index, clean });
                 }
-                // It lives until all others are gone.
-                Children::Alive if self.is_pump_alone() => return events.push_back(Event::Empty),
-                Children::Alive if orphans => return events.push_back(Event::Reaped),
-                Children::Alive => return,
-                Children::None => return events.push_back(Event::Empty),
+                left => {
+                    self.crowd.is_gone();
+                    // The pump lives until all others are gone.
+                    if left == Children::None || self.is_pump_alone() {
+                        events.push_back(Event::Empty);
+                    } else if orphans {
+                        events.push_back(Event::Reaped);
+                    }
+                    return;
+                }
             }
         }
     }
@@ -327,6 +342,7 @@ impl Running {
             Effect::Reload => self.reload(),
             Effect::KillAll => {
                 let _none_left = process::kill_children_but(self.pump.pid());
+                self.crowd.is_expected();
                 return (process::look() == Children::None || self.is_pump_alone()).then_some(Event::Empty);
             }
             Effect::Ready => self.notify_ready(),

@@ -16,6 +16,7 @@ use crate::model::service::{Phase, Service, Stage};
 use crate::model::slot::Calls;
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
+use crate::run::crowd::Crowd;
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
@@ -58,6 +59,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
+    crate::run::be_prompt();
     let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
     // Where there is no directory to hold the lock.
@@ -114,6 +116,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         main,
         orphans,
         adopted,
+        crowd: Crowd::NONE,
         _lock: lock,
         standing: (seq == 0).then_some(Standing::NONE),
         init,

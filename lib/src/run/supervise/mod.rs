@@ -28,6 +28,7 @@ use crate::model::time::{Span, Time};
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
 use crate::protocol::status::{Health, Status};
+use crate::run::crowd::Crowd;
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self};
@@ -84,6 +85,8 @@ struct Supervisor<'a> {
     orphans: Orphans,
     /// There may be such.
     adopted: bool,
+    /// Its children that have ended.
+    crowd: Crowd,
     lines: Lines,
     commands: Commands,
     /// What zei-init was last told; `None`: it waits for a word from this one, whatever it is.

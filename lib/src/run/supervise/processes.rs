@@ -19,8 +19,9 @@ impl Supervisor<'_> {
         if self.adopted {
             self.take_end_of_main();
         }
-        let mut others = self.adopted;
-        loop {
+        // Those that were reaped before a pause are told of with the last.
+        let mut others = self.adopted || self.crowd.is_left();
+        for _next in 0..self.crowd.most() {
             match process::look() {
                 Children::Ended(pid, exit) if self.is_main(pid) => {
                     // Its last words count: they may be that another one is the main process.
@@ -34,6 +35,7 @@ impl Supervisor<'_> {
                 }
                 Children::Ended(pid, exit) => {
                     process::reap(pid);
+                    self.crowd.one_less();
                     others = true;
                     if let Beside::Job { kind, process: Some(job), killed, .. } = self.service.beside
                         && job.pid == pid
@@ -41,17 +43,24 @@ impl Supervisor<'_> {
                         self.end_job(kind, exit, killed);
                     }
                 }
-                Children::Alive if others => {
-                    self.sweep_jobs();
-                    return self.feed(Event::Reaped);
+                left => {
+                    self.crowd.is_gone();
+                    return self.have_reaped(left, others);
                 }
-                Children::None if others => {
-                    let gone = self.service.process.is_none() && self.is_alone(None);
-                    return self.feed(if gone { Event::Empty } else { Event::Reaped });
-                }
-                Children::Alive | Children::None => return,
             }
         }
+    }
+
+    fn have_reaped(&mut self, left: Children, others: bool) {
+        if !others {
+            return;
+        }
+        if left == Children::None {
+            let gone = self.service.process.is_none() && self.is_alone(None);
+            return self.feed(if gone { Event::Empty } else { Event::Reaped });
+        }
+        self.sweep_jobs();
+        self.feed(Event::Reaped);
     }
 
     fn is_main(&self, pid: u32) -> bool {
@@ -148,7 +157,8 @@ impl Supervisor<'_> {
         let (all, frozen) = self.whole().find(false);
         all.signal(if frozen { &[signal::TERM] } else { &[signal::TERM, signal::CONT] }, &mut self.asked);
         if frozen {
-            // All have got it before any goes on.
+            // Those that end now are a crowd. All have got it before any goes on.
+            self.crowd.is_expected();
             all.signal(&[signal::CONT], &mut BTreeSet::new());
         }
         self.is_all_gone()
@@ -158,6 +168,7 @@ impl Supervisor<'_> {
         let again = self.killed.replace(self.service.since) == Some(self.service.since);
         let (all, _frozen) = self.whole().find(again);
         let count = all.signal(&[signal::KILL], &mut BTreeSet::new());
+        self.crowd.is_expected();
         // Once for each stop, and not where the configuration wants a kill; working out a schedule is no stop.
         let planning = matches!(self.service.beside, Beside::Job { kind: Kind::Plan, .. });
         let late = self.definition.policy.stop_signal != signal::KILL && !again;

@@ -33,7 +33,8 @@ impl Passed {
 impl Supervisor<'_> {
     /// Whether it is to go over to another program, and nothing runs beside the service, which that would have to kill.
     pub(super) fn may_renew(&self) -> bool {
-        self.called.program != self.calls.program && !matches!(self.service.beside, Beside::Job { .. })
+        let is_asked = self.called.program != self.calls.program;
+        is_asked && !self.crowd.is_left() && !matches!(self.service.beside, Beside::Job { .. })
     }
 
     /// Goes over to it. Returns the exit code where that can't be done: the service is left to a successor then.

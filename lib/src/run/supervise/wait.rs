@@ -4,7 +4,7 @@
 
 use super::{Supervisor, to_timeout};
 use crate::model::service::Event;
-use crate::model::time::Time;
+use crate::model::time::{Span, Time};
 use crate::run::place::Place;
 use crate::sys::clock;
 use crate::sys::process::Held;
@@ -23,12 +23,14 @@ impl Supervisor<'_> {
     /// Sleeps until there is something to do, or the deadline has come. Only what this service has is polled.
     pub(super) fn wait(&self) -> Woken {
         let deadline = self.service.deadline().unwrap_or(Time::NEVER).min(self.look_at_clock());
-        let timeout = match deadline {
+        let pause = self.crowd.pause();
+        let timeout = match pause.map_or(deadline, |pause| clock::now().plus(pause).min(deadline)) {
             Time::NEVER => PollTimeout::NONE,
-            deadline => to_timeout(deadline.since(clock::now())),
+            until => to_timeout(until.since(clock::now())),
         };
         let sources = [
-            Some(self.signals.as_fd()),
+            // That something more has ended says nothing new then.
+            Some(self.signals.as_fd()).filter(|_| pause.is_none_or(|pause| pause == Span(0))),
             self.control.as_ref().filter(|_| !self.leaves_lines()).map(AsFd::as_fd),
             self.voice.descriptor(),
             self.jobs.descriptor(),
@@ -61,6 +63,8 @@ impl Supervisor<'_> {
         }
         if signals {
             self.take_signals();
+        } else if self.crowd.is_left() {
+            self.reap();
         }
         if main {
             self.take_end_of_main();

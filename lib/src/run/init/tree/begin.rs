@@ -11,6 +11,7 @@ use crate::paths;
 use crate::protocol::control::Lines;
 use crate::protocol::status::InitState;
 use crate::run::acks::Acks;
+use crate::run::crowd::Crowd;
 use crate::run::init::apply::Changes;
 use crate::run::init::pump::LogPump;
 use crate::run::init::rundir::RunDir;
@@ -18,7 +19,6 @@ use crate::run::init::shared::{self, Programs, Shared};
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
-use crate::sys::owned::Marks;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, ledger, raw};
 use nix::errno::Errno;
@@ -39,6 +39,8 @@ pub struct Handed {
     pub names: Vec<ServiceName>,
     /// Their supervisors.
     pub pids: Vec<Option<u32>>,
+    /// Those that have had another one before.
+    pub replaced: BTreeSet<usize>,
     /// Their control FIFOs.
     pub controls: Vec<Option<OwnedFd>>,
     /// Through what they tell that they are ready.
@@ -68,6 +70,7 @@ impl Handed {
         Handed {
             names: services().map(|service| service.name).collect(),
             pids: vec![None; outline.services.len()],
+            replaced: BTreeSet::new(),
             controls,
             voices: services().map(|service| shared::voice(service.name, service.voice?, seed)).collect(),
             changes: Changes::default(),
@@ -118,8 +121,10 @@ impl Running {
         pump: LogPump,
         null: OwnedFd,
     ) -> Result<Running, Failure> {
-        let Handed { names, pids, controls, voices, changes, seed, boot, seq, began, state, defaults } = handed;
+        let Handed { names, pids, replaced, controls, voices, changes, seed, boot, seq, began, state, defaults } =
+            handed;
         let signals = Signals::take(Set(u64::MAX)).map_err(|errno| ("take signals", errno))?;
+        crate::run::be_prompt();
         let place = run_dir.as_ref().and_then(|run_dir| Place::open(run_dir.directory.as_fd(), paths::INIT));
         let members = || (0..names.len()).map(|index| outline.services.get(index).and_then(Option::as_ref));
         Ok(Running {
@@ -127,6 +132,8 @@ impl Running {
             stop_signals: members().map(|member| member.map_or(signal::TERM, |member| member.stop_signal)).collect(),
             names,
             command: outline.command,
+            replaced,
+            crowd: Crowd::NONE,
             supervisors: (0..).zip(&pids).filter_map(|(index, pid)| Some(((*pid)?, index))).collect(),
             pids,
             unstarted: BTreeSet::new(),
@@ -140,7 +147,6 @@ impl Running {
             lines: Lines::default(),
             controls,
             voices,
-            marks: Marks::of(pump.token()),
             seed,
             changes,
             pump,

@@ -67,6 +67,9 @@ pub struct KeptService {
     pub voice: Option<i32>,
     /// Its supervisor's pid.
     pub supervisor: Option<u32>,
+    /// Whether it has had another one before.
+    #[serde(default = "or_so")]
+    pub replaced: bool,
     /// `model::init::Seat`.
     pub at: u64,
     /// `model::init::Seat`.
@@ -77,6 +80,11 @@ pub struct KeptService {
     pub order: Option<(u32, u64)>,
     /// Its log pipes, where its output is pumped.
     pub pipes: Option<[Option<i32>; 2]>,
+}
+
+/// What an older zei-init does not tell.
+fn or_so() -> bool {
+    true
 }
 
 /// What is known of the log pump.
@@ -144,6 +152,7 @@ pub mod tests {
             control: Some(20),
             voice: None,
             supervisor: Some(77),
+            replaced: true,
             at: 5,
             tries: 1,
             by_hand: 2,

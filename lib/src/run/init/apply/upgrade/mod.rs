@@ -146,6 +146,7 @@ impl Running {
             control: number(&self.controls),
             voice: number(&self.voices),
             supervisor: self.pids.get(index).copied().flatten(),
+            replaced: self.replaced.contains(&index),
             at: seat.at.0,
             tries: seat.tries,
             by_hand: seat.by_hand,

@@ -160,8 +160,11 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     let names = names(&outline, kept.services.len());
     let tree = tree(outline.clone(), &kept);
     let supervisors = kept.services.iter().map(|service| service.as_ref().and_then(|service| service.supervisor));
+    let is_replaced =
+        |index: &usize| kept.services.get(*index).is_some_and(|kept| kept.as_ref().is_some_and(|kept| kept.replaced));
     let handed = Handed {
         names,
+        replaced: (0..kept.services.len()).filter(is_replaced).collect(),
         pids: supervisors.collect(),
         controls,
         voices,

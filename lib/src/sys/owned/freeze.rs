@@ -1,0 +1,75 @@
+//! Stopping everything of a service, be it a storm of processes that make others and end.
+//!
+//! Must never: reap while something runs. Among many that run, this process has a processor for a moment only.
+
+use super::{Targets, Whole};
+use crate::model::time::{Span, Time};
+use crate::signal;
+use crate::sys::clock;
+use crate::sys::process::{self, children, listed_children, main_threads_children};
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+impl Whole {
+    /// Stops all of it (SIGSTOP), so that nothing can make another that is not seen, and returns it: what is stopped was
+    /// stopped before a second look found nothing new.
+    pub(super) fn freeze(&mut self) -> Targets {
+        // What is stopped makes none, so it takes milliseconds; nobody is kept waiting for longer than this.
+        const PATIENCE: Span = Span::seconds(1);
+        let until = clock::now().plus(PATIENCE);
+        let mut stopped = BTreeSet::new();
+        loop {
+            self.stop_what_runs(&mut stopped, until);
+            // The pid of one that has ended may be another's by now.
+            self.strangers.clear();
+            let mut all = self.nearest(true);
+            all.look_below(listed_children, |_| true);
+            let there: BTreeSet<u32> = all.0.iter().map(|(pid, _)| *pid).collect();
+            stopped.retain(|pid| there.contains(pid));
+            if all.signal(&[signal::STOP], &mut stopped) == 0 || clock::now() >= until {
+                return all;
+            }
+        }
+    }
+
+    /// Looks for what is not `stopped` until there is hardly anything that runs.
+    fn stop_what_runs(&mut self, stopped: &mut BTreeSet<u32>, until: Time) {
+        while clock::now() < until && self.stop_nearest(stopped) > 0 {}
+    }
+
+    /// Stops children and orphans, each as it is met, the newest first: they are the ones that live, where something makes
+    /// others all the time. Returns how many.
+    fn stop_nearest(&mut self, stopped: &mut BTreeSet<u32>) -> usize {
+        let mut count = 0;
+        for pid in children().into_iter().rev() {
+            if !stopped.contains(&pid) {
+                if process::has_child_ended(pid) {
+                    stopped.insert(pid);
+                } else {
+                    count += stop((pid, None), stopped);
+                }
+            }
+        }
+        let Some(orphans) = self.orphans else { return count };
+        for pid in listed_children(orphans.init).into_iter().rev() {
+            if stopped.contains(&pid) || self.strangers.contains(&pid) {
+                continue;
+            }
+            match orphans.hold_one(pid, false) {
+                Some(held) => count += stop(held, stopped),
+                None => {
+                    self.strangers.insert(pid);
+                }
+            }
+        }
+        count
+    }
+}
+
+/// Stops this one, and its children: where it is stopped between fork and exit, the child goes on making others.
+fn stop(found: (u32, Option<OwnedFd>), stopped: &mut BTreeSet<u32>) -> usize {
+    let mut family = Targets(vec![found]);
+    let count = family.signal(&[signal::STOP], stopped);
+    family.look_below(main_threads_children, |pid| !stopped.contains(&pid));
+    count + family.signal(&[signal::STOP], stopped)
+}

@@ -7,9 +7,9 @@ use zei::exit::Exit;
 use zei::protocol::status::State;
 use zei::signal;
 use zei::sys::raw;
+use zei_tests::eventually;
 use zei_tests::process::{children, descendants, is_alive, kill, name};
 use zei_tests::tree::{Plan, Tree};
-use zei_tests::eventually;
 
 const LISTENER: &str = env!("CARGO_BIN_EXE_listener");
 const DEAF: &str = "trap '' TERM; echo up >$J; exec sleep infinity";

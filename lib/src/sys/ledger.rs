@@ -38,19 +38,21 @@ pub const LOG_ERR: RawFd = 11;
 
 /// In zei-init: /dev/null; a supervisor's standard input is a copy of it.
 pub const NULL: RawFd = 12;
+/// In a supervisor: the control group for those of the services.
+pub const GROUPS: RawFd = 13;
 /// The first number that supervisors don't inherit.
-pub const END: RawFd = NULL + 1;
+pub const END: RawFd = GROUPS + 1;
 
 /// Keeps the numbers above free of anything else, until zei-init puts the real ones there.
 pub fn reserve() -> Result<(), Errno> {
-    raw::occupy(DEFINITIONS..=NULL)
+    raw::occupy(DEFINITIONS..=GROUPS)
 }
 
 /// Keeps those of them free where nothing is now: this process has executed itself, and what was only set aside is closed.
 /// What is there is closed on exec until it is published anew.
 pub fn reserve_missing() -> Result<(), Errno> {
     let is_missing = |number: &RawFd| raw::set_close_on_exec(*number, true).is_err();
-    (DEFINITIONS..=NULL).filter(is_missing).try_for_each(|number| raw::occupy(number..=number))
+    (DEFINITIONS..=GROUPS).filter(is_missing).try_for_each(|number| raw::occupy(number..=number))
 }
 
 /// Where [`Kills`] lie, behind the order.

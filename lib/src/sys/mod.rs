@@ -1,6 +1,7 @@
 //! System calls, each a thin function that says in its own words what went wrong.
 
 pub mod alarm;
+pub mod cgroup;
 pub mod clock;
 pub mod credentials;
 pub mod event;

@@ -69,6 +69,8 @@ pub struct Spawn<'a> {
     pub ignored: signal::Set,
     /// The signals that are blocked in it.
     pub blocked: signal::Set,
+    /// Through what it joins a control group: see `cgroup::Group::entrance`. Without success it stays where it is.
+    pub group: Option<BorrowedFd<'a>>,
     /// The soft limit of file locks, which marks whose process it is (see `owned::Marks`).
     pub mark: Option<u64>,
     /// Soft and hard limit of descriptors (RLIMIT_NOFILE).
@@ -99,6 +101,7 @@ impl<'a> Spawn<'a> {
             defaults: signal::Set::EMPTY,
             ignored: signal::Set::EMPTY,
             blocked: signal::Set::EMPTY,
+            group: None,
             mark: None,
             nofile: None,
             death_signal: None,
@@ -131,6 +134,9 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
         raw::keep_descriptors_below(first).map_err(at(SpawnStage::Process))?;
     }
     record(spawn, None).map_err(at(SpawnStage::Record))?;
+    if let Some(group) = spawn.group {
+        let _where_it_is = nix::unistd::write(group, b"0");
+    }
     begin_session(spawn.session)?;
     direct_streams(&spawn.streams)?;
     if spawn.session == Session::NewWithTerminal {

@@ -141,6 +141,7 @@ impl<'a> Init<'a> {
             defaults: Set::EMPTY,
             ignored: chld,
             blocked,
+            group: None,
             mark: None,
             nofile: None,
             death_signal: None,

@@ -22,7 +22,7 @@ use crate::name::ServiceName;
 use crate::paths;
 use crate::run::report::report;
 use crate::sys::raw::Arguments;
-use crate::sys::{credentials, ledger, raw, spawn};
+use crate::sys::{cgroup, credentials, ledger, raw, spawn};
 use compile::Given;
 use nix::errno::Errno;
 use pump::LogPump;
@@ -109,24 +109,26 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     };
     let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
     let journal = copy(run_dir.as_ref().and_then(|run_dir| run_dir.journal.as_ref()))?;
-    let shared = shared::share(&plan, services, journal).map_err(refused)?;
+    // std seeds each with random bytes of the kernel's.
+    let token = RandomState::new().build_hasher().finish();
+    // Only where it is the container's: on a machine these are other programs' business.
+    let groups = if std::process::id() == 1 { cgroup::make(token) } else { None };
+    let shared = shared::share(&plan, services, journal, groups).map_err(refused)?;
     let mut controls: Vec<Option<OwnedFd>> = names.iter().zip(made).map(|(name, made)| control(*name, made)).collect();
     controls.resize_with(names.len(), || None);
     terminal::hand_over(config);
     terminal::open_to_services(&outline);
     let tree = plant(&outline);
     let services = copy(run_dir.as_ref().map(|run_dir| &run_dir.services))?;
-    let pump = pump(Definitions(&plan), services)?;
+    let pump = pump(Definitions(&plan), services, token)?;
     shared.ledger.set_token(pump.token()).map_err(|errno| refused(("write to the run records", errno)))?;
     tree::Running::begin(&outline, tree, programs, shared, run_dir, controls, pump).map_err(refused)
 }
 
-/// The log pump of a plan; `services` is the directory of all services' directories.
-fn pump(plan: Definitions<'_>, services: Option<OwnedFd>) -> Result<LogPump, Failure<String>> {
+/// The log pump of a plan; `services` is the directory of all services' directories, `token` is random.
+fn pump(plan: Definitions<'_>, services: Option<OwnedFd>, token: u64) -> Result<LogPump, Failure<String>> {
     let program = spawn::beside(pump::ZEI_LOG);
     let program = program.map_err(|errno| (exit::SYSTEM, format!("cannot read /proc/self/exe: {}", errno.desc())))?;
-    // std seeds each with random bytes of the kernel's.
-    let token = RandomState::new().build_hasher().finish();
     let mut pump = LogPump::new(program, [raw::standard(1), raw::standard(2)], services, token);
     for index in 0..plan.count() {
         if let Some(definition) = plan.service(index) {

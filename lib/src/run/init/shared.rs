@@ -38,6 +38,7 @@ pub struct Shared {
     _report: OwnedFd,
     _services: Option<OwnedFd>,
     journal: Option<OwnedFd>,
+    groups: Option<OwnedFd>,
 }
 
 /// Stores the plan, and makes room for the records of its services.
@@ -45,6 +46,7 @@ pub fn share(
     plan: &[u8],
     services: Option<OwnedFd>,
     journal: Option<OwnedFd>,
+    groups: Option<OwnedFd>,
 ) -> Result<Shared, (&'static str, Errno)> {
     let stored = memfd::sealed("zei-plan", plan).map_err(|errno| ("store the definitions", errno))?;
     let copy = stored.try_clone().map_err(|_| ("duplicate a descriptor", Errno::last()))?;
@@ -70,6 +72,7 @@ pub fn share(
         _report: publish(report, ledger::REPORT)?,
         _services: services.map(|services| publish(services, ledger::SERVICES)).transpose()?,
         journal: journal.map(|journal| publish(journal, ledger::JOURNAL)).transpose()?,
+        groups: groups.map(|groups| publish(groups, ledger::GROUPS)).transpose()?,
         reports,
     };
     let definitions = Definitions(plan);
@@ -97,8 +100,8 @@ pub fn voice(name: ServiceName, voice: Voice, boot: u64) -> Option<OwnedFd> {
 
 impl Shared {
     /// What an earlier program of this process has shared, with the numbers that it had there; the plan and the report
-    /// pipe's end lie elsewhere. `None`: it has not. `run_dir`: there is a run directory, `journal`: and a journal in it.
-    pub fn resume(plan: OwnedFd, reports: OwnedFd, run_dir: bool, journal: bool) -> Option<Shared> {
+    /// pipe's end lie elsewhere. `None`: it has not. `run_dir`: there is a run directory, `journal`: and a journal in it, `groups`: there are control groups.
+    pub fn resume(plan: OwnedFd, reports: OwnedFd, run_dir: bool, journal: bool, groups: bool) -> Option<Shared> {
         let inherited = |number| raw::publish(raw::inherited(number)?, number).ok();
         Some(Shared {
             plan,
@@ -109,6 +112,7 @@ impl Shared {
             _report: inherited(ledger::REPORT)?,
             _services: if run_dir { Some(inherited(ledger::SERVICES)?) } else { None },
             journal: if journal { Some(inherited(ledger::JOURNAL)?) } else { None },
+            groups: if groups { Some(inherited(ledger::GROUPS)?) } else { None },
             reports,
         })
     }
@@ -116,6 +120,11 @@ impl Shared {
     /// The journal, where there is one.
     pub fn journal(&self) -> Option<&OwnedFd> {
         self.journal.as_ref()
+    }
+
+    /// The control group for those of the services, where there is one.
+    pub fn groups(&self) -> Option<&OwnedFd> {
+        self.groups.as_ref()
     }
 
     /// The plan that holds.

@@ -33,7 +33,7 @@ use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::process::{self, Children};
 use crate::sys::signals::{Arrived, Signals};
-use crate::sys::{clock, say};
+use crate::sys::{cgroup, clock, say};
 use crate::text::{self, Text};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -115,6 +115,9 @@ impl Running {
             if let Some(verdict) = end {
                 self.publish(Some(verdict.code));
                 self.drain_pump();
+                if let Some(groups) = self.shared.groups() {
+                    cgroup::remove(groups);
+                }
                 self.tell_why(&verdict);
                 return verdict.code;
             }

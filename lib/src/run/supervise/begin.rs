@@ -20,6 +20,7 @@ use crate::run::crowd::Crowd;
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
+use crate::sys::cgroup::Group;
 use crate::sys::clock;
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::owned::{Marks, Orphans, Whole};
@@ -42,10 +43,12 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     let report = raw::inherited(ledger::REPORT);
     let control = raw::inherited(ledger::CONTROL);
     let services = raw::inherited(ledger::SERVICES);
+    let groups = raw::inherited(ledger::GROUPS);
     let mut journal = Journal::over(raw::inherited(ledger::JOURNAL));
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
+    let group = groups.and_then(|groups| Group::new(groups, definition.name.as_str()));
     let (mut voice, mut jobs) = (Voice::inherit(&definition), Jobs::default());
     let passed = Passed::of(&[
         (ledger::REPORT, report.is_some()),
@@ -55,6 +58,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         (ledger::NOTIFY, voice.descriptor().is_some()),
         (ledger::LOG_OUT, voice.has_output(0)),
         (ledger::LOG_ERR, voice.has_output(1)),
+        (ledger::GROUPS, group.is_some()),
     ]);
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
@@ -116,6 +120,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         main,
         orphans,
         adopted,
+        group,
         crowd: Crowd::NONE,
         _lock: lock,
         standing: (seq == 0).then_some(Standing::NONE),

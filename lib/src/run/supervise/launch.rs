@@ -4,6 +4,7 @@ use super::Supervisor;
 use crate::model::definition::{Definition, Target};
 use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
+use crate::sys::cgroup::Group;
 use crate::sys::pipe;
 use crate::sys::process;
 use crate::sys::raw::{self, Strings};
@@ -83,7 +84,9 @@ impl<'a> Supervisor<'a> {
             let why = errno.desc();
             self.say(format_args!("cannot mark the begin of a run in its output: {why}; it can't be seen to be ready"));
         }
+        let group = self.group.as_ref().and_then(Group::entrance);
         spawn::spawn(&Spawn {
+            group: group.as_ref().map(AsFd::as_fd),
             record: Some(self.ledger.child_word(self.index)),
             session: match (terminal, tcgetpgrp(raw::standard(0))) {
                 (false, _) => Session::New,

@@ -32,6 +32,7 @@ use crate::run::crowd::Crowd;
 use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self};
+use crate::sys::cgroup::Group;
 use crate::sys::ledger::Ledger;
 use crate::sys::owned::Orphans;
 use crate::sys::process::Held;
@@ -85,6 +86,8 @@ struct Supervisor<'a> {
     orphans: Orphans,
     /// There may be such.
     adopted: bool,
+    /// The control group of the service, where there are such.
+    group: Option<Group>,
     /// Its children that have ended.
     crowd: Crowd,
     lines: Lines,
@@ -171,6 +174,9 @@ impl Supervisor<'_> {
         }
         if !self.leaves_lines() {
             self.commands.leave(self.place.as_ref(), self.farewell());
+        }
+        if let Some(group) = &self.group {
+            group.remove();
         }
         self.ring();
         exit::OK

@@ -6,6 +6,7 @@ use super::Supervisor;
 use crate::exit::Exit;
 use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service};
 use crate::signal;
+use crate::sys::cgroup::Group;
 use crate::sys::owned::Whole;
 use crate::sys::process::{self, Children, Held};
 use crate::sys::{clock, oom};
@@ -166,8 +167,9 @@ impl Supervisor<'_> {
 
     pub(super) fn kill(&mut self) -> Option<Event> {
         let again = self.killed.replace(self.service.since) == Some(self.service.since);
+        let grouped = self.group.as_ref().map_or(0, Group::kill);
         let (all, _frozen) = self.whole().find(again);
-        let count = all.signal(&[signal::KILL], &mut BTreeSet::new());
+        let count = all.signal(&[signal::KILL], &mut BTreeSet::new()).max(grouped);
         self.crowd.is_expected();
         // Once for each stop, and not where the configuration wants a kill; working out a schedule is no stop.
         let planning = matches!(self.service.beside, Beside::Job { kind: Kind::Plan, .. });

@@ -70,6 +70,7 @@ impl Running {
             ignored: Set::EMPTY,
             // Until it can take them.
             blocked: Set(u64::MAX),
+            group: None,
             mark: None,
             nofile: self.lost_room(),
             // PID 1 takes everything with it; another one's supervisors must notice.

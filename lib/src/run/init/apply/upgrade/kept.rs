@@ -17,6 +17,9 @@ pub struct Kept {
     pub reports: i32,
     /// The run directory, where there is one.
     pub run_dir: Option<KeptRunDir>,
+    /// Whether there are control groups.
+    #[serde(default)]
+    pub groups: bool,
     /// The services; `None` where there is none of that index.
     pub services: Vec<Option<KeptService>>,
     /// The log pump.
@@ -164,6 +167,7 @@ pub mod tests {
             plan: 16,
             reports: 17,
             run_dir: Some(KeptRunDir { directory: 18, services: 19, control: 22, lock: 23, journal: true }),
+            groups: true,
             services: vec![None, Some(service)],
             pump: KeptPump { state: Some([24, 25]), pid: Some(78), unclean: vec![2] },
             booting: false,

@@ -125,6 +125,7 @@ impl Running {
             plan: self.shared.plan().as_raw_fd(),
             reports: self.shared.reports.as_raw_fd(),
             run_dir,
+            groups: self.shared.groups().is_some(),
             services: (0..).zip(seats).map(|(index, seat)| seat.map(|seat| self.keep_service(index, seat))).collect(),
             pump: KeptPump { state, pid: self.pump.pid(), unclean },
             booting: self.tree.is_booting(),

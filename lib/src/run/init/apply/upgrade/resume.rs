@@ -136,7 +136,8 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     };
     let null = take(ledger::NULL)?;
     let has_journal = kept.run_dir.is_some_and(|run_dir| run_dir.journal);
-    let shared = Shared::resume(plan, reports, run_dir.is_some(), has_journal).ok_or("what is shared is not there")?;
+    let shared = Shared::resume(plan, reports, run_dir.is_some(), has_journal, kept.groups)
+        .ok_or("what is shared is not there")?;
     // From here on anything may be opened.
     credentials::give_up_setuid().map_err(cannot("become the user who started it"))?;
     let bytes = memfd::read_all(shared.plan()).map_err(cannot("read the plan that holds"))?;

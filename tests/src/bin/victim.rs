@@ -179,8 +179,10 @@ impl Victim {
         self.tell(&format!("end {} {number} {} {how}:{code}", self.service, std::process::id()))?;
         if how == "signal" {
             raw::set_mask(Set(0)).map_err(failed)?;
-            // Rust's runtime catches SEGV and BUS, and goes on where they came from outside.
-            raw::set_default(code).map_err(failed)?;
+            // Rust's runtime catches SEGV and BUS, and goes on where they came from outside; of KILL nothing can be set.
+            if code != signal::KILL {
+                raw::set_default(code).map_err(failed)?;
+            }
             let own = i32::try_from(std::process::id()).map_err(|_| io::ErrorKind::InvalidInput)?;
             raw::kill(own, code).map_err(failed)?;
         }

@@ -247,6 +247,29 @@ fn without_a_descriptor_left_zei_init_replaces_supervisors_and_says_what_it_can_
 }
 
 #[test]
+fn a_service_that_changes_while_there_is_no_descriptor_can_still_tell_that_it_is_ready() {
+    let yaml = |number: u8| {
+        let run = "echo up >$J; echo >&3; sleep 4001 & wait";
+        let script = format!("trap 'echo asked >$J; read go <$D/go; exit' TERM; {run}");
+        let command = format!("command: [sh, -c, {script:?}], environment: {{NUMBER: '{number}'}}");
+        format!("services:\n  web: {{{command}, ready: {{notify: {{fd: 3}}}}, stop_grace_period: 60s}}\n")
+    };
+    let plan = Plan::new(&yaml(1));
+    let go = plan.directory().join("go");
+    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let tree = plan.start();
+    tree.until_state("web", State::Running);
+    fs::write(tree.directory().join("zei.yaml"), yaml(2)).unwrap();
+    let mut client = tree.client("apply --timeout 30").spawn().unwrap();
+    tree.journal.expect("asked");
+    limit(tree.init, "--nofile=13:");
+    fs::write(&go, "go\n").unwrap();
+    tree.until("web", "ready again", |status| status.state == State::Running && status.run == 2);
+    limit(tree.init, "--nofile=1024:");
+    assert!(client.wait().unwrap().success());
+}
+
+#[test]
 fn without_a_process_left_a_supervisor_is_replaced_when_there_is_room_again() {
     if !is_root() {
         return;

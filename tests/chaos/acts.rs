@@ -4,11 +4,13 @@
 
 use crate::book::What;
 use crate::chaos::{Chaos, Trouble};
+use crate::journal::Job;
 use crate::random::Random;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use zei::paths;
 use zei::protocol::status::{State, Status};
 use zei::signal;
@@ -16,6 +18,8 @@ use zei::sys::clock;
 
 /// A supervisor that was left alone for so long is replaced at once.
 const STEADY: u64 = 10_000;
+/// A hook that is to come is waited for so long.
+const HOOK: Duration = Duration::from_millis(200);
 /// So many clients may be under way, of all services and of one.
 const CLIENTS: usize = 8;
 const CLIENTS_OF_ONE: usize = 3;
@@ -25,7 +29,8 @@ impl Chaos<'_> {
     pub fn round(&mut self, random: &mut Random) -> Result<(), String> {
         self.relieve(false);
         match random.below(1000) {
-            0..380 => self.kill_a_supervisor(random),
+            0..320 => self.kill_a_supervisor(random),
+            320..380 => self.kill_in_a_hook(random)?,
             380..420 => self.hit_a_supervisor(random),
             420..500 => self.kill_a_service(random),
             500..620 => self.ask(random, 1),
@@ -134,12 +139,21 @@ impl Chaos<'_> {
         }
     }
 
-    fn ask_one(&mut self, service: usize, random: &mut Random) {
+    /// Not too much at once, and only what is there.
+    fn may_ask(&mut self, service: usize) -> bool {
         if self.clients.0.len() >= CLIENTS || self.clients.of(service) >= CLIENTS_OF_ONE {
-            return self.tally.action("enough commands");
+            self.tally.action("enough commands");
+            return false;
         }
         if !self.is_there(service) {
-            return self.tally.action("not there");
+            self.tally.action("not there");
+        }
+        self.is_there(service)
+    }
+
+    fn ask_one(&mut self, service: usize, random: &mut Random) {
+        if !self.may_ask(service) {
+            return;
         }
         let (up, _) = self.lives[service].wants();
         let verb = if up {
@@ -166,6 +180,37 @@ impl Chaos<'_> {
         self.ask_one(service, random);
         self.pause(random.below(9000));
         self.kill_supervisor(service);
+    }
+
+    /// A supervisor while a hook of its service runs, or when that has just ended.
+    fn kill_in_a_hook(&mut self, random: &mut Random) -> Result<(), String> {
+        let has_hook = |service: &usize| self.lives[*service].spec.has_hook(Job::Post);
+        let hooked: Vec<usize> = (0..self.lives.len()).filter(has_hook).collect();
+        // Whoever is replaced later finds the hook at its end.
+        let now = clock::now().0;
+        let is_steady = |service: &usize| self.killed[*service].1 + STEADY < now && self.lives[*service].wants().0;
+        let steady: Vec<usize> = hooked.iter().copied().filter(is_steady).collect();
+        let service = random.pick(if steady.is_empty() { &hooked } else { &steady });
+        let (before, deadline) = (self.lives[service].job, Instant::now() + HOOK);
+        if self.may_ask(service) {
+            let (verb, what) = match self.lives[service].wants().0 {
+                true => random.pick(&[("restart", What::Fresh), ("restart", What::Fresh), ("stop", What::Down)]),
+                false => ("start", What::Up),
+            };
+            self.command(service, verb, what, true);
+        }
+        while self.lives[service].job == before {
+            if Instant::now() > deadline {
+                self.tally.action("no hook to kill in");
+                return Ok(());
+            }
+            self.journal.wait(deadline.saturating_duration_since(Instant::now()));
+            self.observe()?;
+        }
+        self.pause(random.below(40_000));
+        self.tally.action("KILL zei-supervise in a hook");
+        self.kill_supervisor(service);
+        Ok(())
     }
 
     fn kill_a_client(&mut self, random: &mut Random) {

@@ -3,8 +3,8 @@
 //! Owns: runs, commands and what was done to them, and the rules for ends and starts. Must never: look at anything;
 //! it is told.
 
-use crate::draw::{Kind, Restart, Spec};
-use crate::journal::{Line, Word};
+use crate::draw::{Restart, Spec};
+use crate::journal::{Job, Line, Word};
 use zei::exit::Exit;
 use zei::signal;
 
@@ -76,8 +76,10 @@ pub struct Life {
     pub children: Vec<u32>,
     /// When the last stop was answered that nobody else had a word in.
     pub stopped: Option<u64>,
-    /// Its hooks have run since it began last: `post_stop`, `pre_start`.
+    /// Its hooks have come to their ends since it began last: `post_stop`, `pre_start`.
     hooks: [bool; 2],
+    /// The job that began last, and whether that is over.
+    pub job: Option<(Job, u32, bool)>,
     /// Something may be missing, for lack of room.
     pub excused: bool,
     /// Somebody may have asked for one run, and nobody for more since.
@@ -91,7 +93,8 @@ impl Life {
         let first = Cause { id: 0, what: What::Up, from: 0, until: Some(0), surely: true };
         let (runs, children, passed) = (Vec::new(), Vec::new(), Vec::new());
         let causes = vec![first];
-        Life { spec, runs, causes, children, stopped: None, hooks: [true, false], excused: false, once: false, passed }
+        let (hooks, job, stopped) = ([true, false], None, None);
+        Life { spec, runs, causes, children, stopped, hooks, job, excused: false, once: false, passed }
     }
 
     pub fn last(&self) -> Option<&Run> {
@@ -138,8 +141,17 @@ impl Life {
                 self.children.push(pid);
                 Ok(())
             }
-            Word::Hook { before } => {
-                self.hooks[usize::from(before)] = true;
+            Word::Beside { job, pid } => {
+                let other = self.job.map(|(job, pid, _)| (job, pid));
+                Err(format!("{name}: job {job:?} (pid {pid}) began beside another, the last known is {other:?}"))
+            }
+            Word::Job { job, pid, ended } => {
+                self.job = Some((job, pid, ended));
+                match job {
+                    Job::Post => self.hooks[0] |= ended,
+                    Job::Pre => self.hooks[1] |= ended,
+                    Job::Check => {}
+                }
                 Ok(())
             }
         }
@@ -153,13 +165,30 @@ impl Life {
         }
         self.explain_end(at)?;
         self.explain_start(number, at)?;
+        self.has_seen_out()?;
         let hooks = std::mem::take(&mut self.hooks);
-        if self.spec.kind == Kind::Hooked && hooks != [true, true] && !self.excused {
-            return Err(format!("{name}: run {number} began, but of post_stop and pre_start there ran {hooks:?}"));
+        if self.spec.has_hook(Job::Pre) && !hooks[1] && !self.excused {
+            return Err(format!("{name}: run {number} began, and its pre_start had not come to its end"));
         }
         let run = Run { number, pid, start: at, got: Vec::new(), end: None, sent: Vec::new(), closed: false };
         self.runs.push(run);
         Ok(())
+    }
+
+    /// What comes after a run comes only when its `post_stop` has come to its end, whoever was killed meanwhile.
+    pub fn has_seen_out(&self) -> Result<(), String> {
+        if !self.spec.has_hook(Job::Post) || self.hooks[0] || self.excused {
+            return Ok(());
+        }
+        let (name, number) = (&self.spec.name, self.last().map_or(0, |run| run.number));
+        Err(format!("{name}: run {number} is over, and its post_stop has not come to its end: last job {:?}", self.job))
+    }
+
+    /// There is room again: what was missing until now stays so, and from here on nothing may be.
+    pub fn forgive(&mut self) {
+        if std::mem::take(&mut self.excused) && self.last().is_none_or(|run| run.closed) {
+            self.hooks[0] = true;
+        }
     }
 
     fn got(&mut self, number: u64, signal: u8, at: u64) -> Result<(), String> {

@@ -273,6 +273,7 @@ impl<'a> Chaos<'a> {
                     return Ok(());
                 }
                 self.lives[service].stopped = Some(answer.at);
+                self.lives[service].has_seen_out()?;
                 self.nothing_is_left(service)
             }
             "signal" if !answer.client.words.iter().any(|word| word.ends_with(":KILL")) => {

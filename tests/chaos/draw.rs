@@ -2,6 +2,7 @@
 //!
 //! Owns: what each service is told to do, and what the configuration says of it. Must never: judge.
 
+use crate::journal::Job;
 use crate::random::Random;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub enum Kind {
     Notifier,
     /// Says so through a descriptor.
     Teller,
-    /// Has hooks.
+    /// Has a hook before each run; it and some others have one after it.
     Hooked,
     /// Is checked, by what leaves something behind.
     Checked,
@@ -83,6 +84,8 @@ pub struct Spec {
     /// It ends by itself after a time between these.
     pub life: Option<(u64, u64)>,
     pub needs: Vec<Need>,
+    /// Its hooks.
+    hooks: Vec<Job>,
     /// Lines of its configuration.
     keys: Vec<String>,
     /// Words of its command.
@@ -93,6 +96,10 @@ pub struct Spec {
 impl Spec {
     pub fn is_there(&self, generation: u64) -> bool {
         self.kind != Kind::Guest || generation.is_multiple_of(2)
+    }
+
+    pub fn has_hook(&self, hook: Job) -> bool {
+        self.hooks.contains(&hook)
     }
 
     pub fn is_oneshot(&self) -> bool {
@@ -136,6 +143,7 @@ fn one(random: &mut Random, index: usize, kind: Kind, root: bool) -> Spec {
         interval: None,
         life: None,
         needs: Vec::new(),
+        hooks: Vec::new(),
         keys: Vec::new(),
         words: Vec::new(),
         seed: random.next(),
@@ -194,14 +202,19 @@ fn one(random: &mut Random, index: usize, kind: Kind, root: bool) -> Spec {
             spec.keys.push("ready: {notify: {fd: 3}}".to_owned());
         }
         Kind::Hooked => {
-            spec.keys.extend([hook("pre", random.below(40)), hook("post", random.below(40))]);
+            spec.hooks.push(Job::Pre);
+            spec.keys.push(hook("pre", random.below(40)));
         }
         Kind::Checked => {
-            let (interval, takes) = (random.pick(&[50, 200, 500]), random.below(100));
-            spec.keys.push(format!(
-                "healthcheck: {{test: [CMD, '@V', '@D', '@N', '0', as=check, takes={takes}], interval: {interval}ms}}"
-            ));
+            let (interval, takes) = (random.pick(&[50, 100, 300]), 30 + random.below(70));
+            let words = format!("as=job, which=check, takes={takes}");
+            spec.keys
+                .push(format!("healthcheck: {{test: [CMD, '@V', '@D', '@N', '0', {words}], interval: {interval}ms}}"));
         }
+    }
+    if matches!(kind, Kind::Steady | Kind::Crasher | Kind::Chatty | Kind::Notifier | Kind::Teller | Kind::Hooked) {
+        spec.hooks.push(Job::Post);
+        spec.keys.push(hook("post", 30 + random.below(60)));
     }
     if let Some((low, high)) = spec.life {
         spec.words.push(format!("life={low}-{high}"));
@@ -213,7 +226,7 @@ fn one(random: &mut Random, index: usize, kind: Kind, root: bool) -> Spec {
 
 fn hook(which: &str, takes: u64) -> String {
     let (key, word) = if which == "pre" { ("pre_start", "pre") } else { ("post_stop", "post") };
-    format!("{key}: ['@V', '@D', '@N', '0', as=hook, which={word}, takes={takes}]")
+    format!("{key}: ['@V', '@D', '@N', '0', as=job, which={word}, takes={takes}]")
 }
 
 /// The configuration. `generation` of a service: a change of it is a change of the service; a guest is there where that

@@ -12,6 +12,25 @@ use std::time::{Duration, Instant};
 use zei::exit::Exit;
 use zei::signal;
 
+/// What runs beside a main process, or between two of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Job {
+    Pre,
+    Post,
+    Check,
+}
+
+impl Job {
+    fn parse(word: &str) -> Option<Job> {
+        Some(match word {
+            "pre" => Job::Pre,
+            "post" => Job::Post,
+            "check" => Job::Check,
+            _ => return None,
+        })
+    }
+}
+
 /// A line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Word {
@@ -20,7 +39,8 @@ pub enum Word {
     Got { number: u64, signal: u8 },
     End { number: u64, exit: Exit },
     Child { pid: u32 },
-    Hook { before: bool },
+    Job { job: Job, pid: u32, ended: bool },
+    Beside { job: Job, pid: u32 },
 }
 
 /// What a service has said, and when.
@@ -103,7 +123,8 @@ fn parse(line: &str) -> Option<Line> {
             }
         }
         ["child", _, _, pid] => Word::Child { pid: pid.parse().ok()? },
-        ["hook", _, which, _] => Word::Hook { before: *which == "pre" },
+        ["job", _, job, how, pid] => Word::Job { job: Job::parse(job)?, pid: pid.parse().ok()?, ended: *how == "end" },
+        ["beside", _, job, pid] => Word::Beside { job: Job::parse(job)?, pid: pid.parse().ok()? },
         _ => return None,
     };
     Some(Line { service: (*words.get(1)?).to_owned(), word, at: at.parse().ok()? })

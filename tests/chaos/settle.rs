@@ -2,7 +2,7 @@
 //!
 //! Owns: what must hold then, and at the end. Must never: act on the tree, but to end it.
 
-use crate::book::What;
+use crate::book::{Life, What};
 use crate::chaos::Chaos;
 use crate::clients::Client;
 use crate::draw::{Kind, Restart};
@@ -46,7 +46,7 @@ impl Chaos<'_> {
         for service in 0..self.lives.len() {
             self.wait_for_calm(service, deadline)?;
         }
-        self.lives.iter_mut().for_each(|life| life.excused = false);
+        self.lives.iter_mut().for_each(Life::forgive);
         self.no_zombie_stays()?;
         self.signals_have_come()?;
         self.nothing_grows()
@@ -222,6 +222,7 @@ impl Chaos<'_> {
         if let Some(pid) = status.pid {
             return Err(format!("{} with pid={pid}", status.state.word()));
         }
+        self.lives[service].has_seen_out()?;
         self.nothing_is_left(service)
     }
 

@@ -1,7 +1,8 @@
 //! Whatever goes wrong around zei: nothing that runs stops running, it is said once, and all recovers when it is over.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -61,6 +62,13 @@ fn limit(pid: u32, what: &str) {
     assert!(done.success(), "prlimit {what}");
 }
 
+/// How often a process has gone to sleep of its own will.
+fn sleeps(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
 /// Its supervisor is killed: another one, made by a zei-init to which something is wrong, takes over at last.
 fn replaced_in_the_end(tree: &Tree, before: &Status, says: &str, mend: impl FnOnce()) {
     kill(before.supervisor, signal::KILL);
@@ -105,7 +113,9 @@ fn a_status_that_was_removed_or_overwritten_is_there_again_when_it_is_missed() {
     let before = running(&tree);
     let file = tree.file("web", paths::STATUS);
     let whole = fs::read_to_string(&file).unwrap();
+    let keys = |text: &str| text.lines().map(|line| line.split('=').next().unwrap().to_owned()).collect::<Vec<_>>();
     for garbage in [None, Some(String::new()), Some("no status\n".repeat(400)), Some(format!("{whole}{whole}"))] {
+        let is_missed = garbage.as_ref().is_none_or(|garbage| Status::decode(garbage.as_bytes()).is_none());
         match &garbage {
             None => fs::remove_file(&file).unwrap(),
             Some(garbage) => fs::write(&file, garbage).unwrap(),
@@ -113,7 +123,17 @@ fn a_status_that_was_removed_or_overwritten_is_there_again_when_it_is_missed() {
         let said = tree.ask("status web");
         assert!(said.contains("running"), "{garbage:?}: {said}");
         assert_eq!(life(&tree.status("web").unwrap()), life(&before));
+        // A shell reads all of it.
+        let cleared = || keys(&fs::read_to_string(&file).unwrap()) == keys(&whole);
+        if is_missed {
+            eventually("without what was behind it", cleared);
+        }
     }
+    // It lives on under another name.
+    fs::rename(&file, file.with_file_name("other")).unwrap();
+    let said = tree.ask("status web");
+    assert!(said.contains("running"), "{said}");
+    assert_eq!(life(&tree.status("web").unwrap()), life(&before));
     // One that nobody has missed is there again with the next change.
     fs::remove_file(&file).unwrap();
     kill(before.pid.unwrap(), signal::KILL);
@@ -143,6 +163,12 @@ fn a_services_whole_directory_and_zei_inits_own_files_are_there_again() {
         tree.err.expect(what);
     }
     assert!(tree.ask("list").contains("web"));
+    // The whole of it.
+    fs::remove_dir_all(init("")).unwrap();
+    kill(tree.init, signal::CHLD);
+    eventually("told", || fs::read_to_string(init(paths::STATUS)).is_ok_and(|status| status.contains("state=running")));
+    tree.ask("apply --timeout 10");
+    tree.ask("restart web --timeout 10");
 }
 
 #[test]
@@ -169,9 +195,14 @@ fn what_lies_in_the_place_of_zeis_files_and_directories_makes_way() {
         (&init, paths::ACKS, &fifo),
         (&init, paths::LOCK, &directory),
     ];
+    // In the place of what is not even there.
+    fifo(&services.join("db").join(paths::ACKS));
+    tree.ask("signal db:CONT --timeout 20");
+    let kind = |path: &Path| fs::symlink_metadata(path).map(|file| (file.is_file(), file.file_type().is_fifo()));
     for (place, name, damage) in damages {
         let path = place.join(name);
-        let _no_acks_yet = fs::remove_file(&path);
+        // So that it is not removed, only elsewhere.
+        let _no_acks_yet = fs::rename(&path, place.join("elsewhere"));
         damage(&path);
         kill(tree.init, signal::CHLD);
         eventually("zei is found", || tree.ctl("list").code == 0);
@@ -179,6 +210,8 @@ fn what_lies_in_the_place_of_zeis_files_and_directories_makes_way() {
         tree.ask("apply --timeout 20");
         let said = tree.ask("status web");
         assert!(said.contains("running"), "{path:?}: {said}");
+        let is_fifo = name == paths::CONTROL;
+        eventually("made anew", || kind(&path).is_ok_and(|kind| kind == (!is_fifo, is_fifo)));
     }
     // The directory of all services, with all that is in it.
     fs::remove_dir_all(&services).unwrap();
@@ -195,15 +228,45 @@ fn without_a_descriptor_left_zei_init_replaces_supervisors_and_says_what_it_can_
     let before = running(&tree);
     // The file of answers is open from here on.
     tree.ask("apply --timeout 10");
-    limit(tree.init, "--nofile=20:");
+    limit(tree.init, "--nofile=13:");
     let said = tree.ctl("apply --timeout 10");
     assert!(said.code == 111 && said.err.contains("Too many open files"), "{said:?}");
     kill(before.supervisor, signal::KILL);
     let after = tree.until("web", "taken over", |status| status.supervisor != before.supervisor);
     assert_eq!(life(&after), life(&before));
+    // What is short of them now is not so for life.
+    let room = |pid| {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned()
+    };
+    let (short, own) = (room(tree.init), room(after.supervisor));
+    assert!(short != own && own == room(tree.status("db").unwrap().supervisor), "{own}");
     tree.ask("restart web --timeout 10");
     limit(tree.init, "--nofile=1024:");
     tree.ask("apply --timeout 10");
+}
+
+#[test]
+fn a_service_that_changes_while_there_is_no_descriptor_can_still_tell_that_it_is_ready() {
+    let yaml = |number: u8| {
+        let run = "echo up >$J; echo >&3; sleep 4001 & wait";
+        let script = format!("trap 'echo asked >$J; read go <$D/go; exit' TERM; {run}");
+        let command = format!("command: [sh, -c, {script:?}], environment: {{NUMBER: '{number}'}}");
+        format!("services:\n  web: {{{command}, ready: {{notify: {{fd: 3}}}}, stop_grace_period: 60s}}\n")
+    };
+    let plan = Plan::new(&yaml(1));
+    let go = plan.directory().join("go");
+    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let tree = plan.start();
+    tree.until_state("web", State::Running);
+    fs::write(tree.directory().join("zei.yaml"), yaml(2)).unwrap();
+    let mut client = tree.client("apply --timeout 30").spawn().unwrap();
+    tree.journal.expect("asked");
+    limit(tree.init, "--nofile=13:");
+    fs::write(&go, "go\n").unwrap();
+    tree.until("web", "ready again", |status| status.state == State::Running && status.run == 2);
+    limit(tree.init, "--nofile=1024:");
+    assert!(client.wait().unwrap().success());
 }
 
 #[test]
@@ -217,7 +280,9 @@ fn without_a_process_left_a_supervisor_is_replaced_when_there_is_room_again() {
     let before = running(&tree);
     limit(tree.init, "--nproc=1:");
     replaced_in_the_end(&tree, &before, "no more processes are allowed", || {
-        // Long enough for a second attempt, of which nothing is said.
+        // After each attempt it sleeps until the next one: two more, of which nothing is said.
+        let slept = sleeps(tree.init);
+        eventually("tried again", || sleeps(tree.init) >= slept + 3);
         assert_eq!(tree.err.all().iter().filter(|line| line.contains("cannot start")).count(), 1);
         limit(tree.init, "--nproc=1000:");
     });
@@ -267,12 +332,13 @@ fn a_run_directory_where_nothing_may_be_executed_is_all_that_is_needed() {
 
 #[test]
 fn what_nobody_reads_of_what_zei_says_holds_up_nothing() {
-    // Filled, and held open by the one that does not read.
-    let fill = "mkfifo $D/full; exec 9<>$D/full; dd if=/dev/zero of=$D/full bs=1024 count=64 status=none; \
-                exec \"$@\" >$D/full 2>$D/full";
-    let mut tree = Plan::new("services:\n  web: {command: [sleep, '4001'], restart: always, restart_delay: 0}\n")
-        .wrapper(&["sh", "-c", fill, "sh"])
-        .start();
+    let plan = Plan::new("services:\n  web: {command: [sleep, '4001'], restart: always, restart_delay: 0}\n");
+    // Filled, and held open by this process, which does not read.
+    let path = plan.directory().join("full");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut full = File::options().read(true).write(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).unwrap();
+    while full.write(&[0; 512]).is_ok() {}
+    let mut tree = plan.wrapper(&["sh", "-c", "exec \"$@\" >$D/full 2>$D/full", "sh"]).start();
     for round in 1..=20 {
         let before = tree.until("web", "up", |status| status.state == State::Running && status.run == round);
         tree.echo("web", "no command at all");

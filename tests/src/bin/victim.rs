@@ -10,7 +10,8 @@
 //! got SERVICE NUMBER SIGNAL AT
 //! end SERVICE NUMBER PID HOW AT      of its own will; HOW is code:N or signal:N
 //! child SERVICE NUMBER PID AT        a process that has left it
-//! hook SERVICE WHICH PID AT
+//! job SERVICE WHICH begin|end PID AT  a hook, `pre` or `post`, or a `check`
+//! beside SERVICE WHICH PID AT        one began, and another job of it lives
 //! ```
 
 use nix::errno::Errno;
@@ -53,8 +54,7 @@ fn main() -> io::Result<()> {
         "hop" => victim.hop()?,
         "daemon" => victim.daemon()?,
         "stray" => victim.stray()?,
-        "hook" => victim.hook()?,
-        "check" => victim.check()?,
+        "job" => victim.job()?,
         _ => victim.run()?,
     };
     std::process::exit(code)
@@ -96,12 +96,17 @@ impl Victim {
         command
     }
 
+    /// A lock that one process of the service has, for its life; `None`: another one has it.
+    fn lock(&self, what: &str) -> io::Result<Option<Flock<File>>> {
+        let path = self.directory.join(format!("{what}.{}", self.service));
+        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o666).open(path)?;
+        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok())
+    }
+
     /// Which run this is, and the lock that says that there is one.
     fn count(&self) -> io::Result<(u64, Option<Flock<File>>)> {
-        let path = self.directory.join(format!("lock.{}", self.service));
-        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o666).open(path)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
+        match self.lock("lock")? {
+            Some(mut lock) => {
                 let mut text = String::new();
                 lock.read_to_string(&mut text)?;
                 let number = text.trim().parse().unwrap_or(0) + 1;
@@ -109,7 +114,7 @@ impl Victim {
                 lock.write_all(number.to_string().as_bytes())?;
                 Ok((number, Some(lock)))
             }
-            Err(_) => {
+            None => {
                 self.tell(&format!("double {} {}", self.service, std::process::id()))?;
                 Ok((0, None))
             }
@@ -179,8 +184,10 @@ impl Victim {
         self.tell(&format!("end {} {number} {} {how}:{code}", self.service, std::process::id()))?;
         if how == "signal" {
             raw::set_mask(Set(0)).map_err(failed)?;
-            // Rust's runtime catches SEGV and BUS, and goes on where they came from outside.
-            raw::set_default(code).map_err(failed)?;
+            // Rust's runtime catches SEGV and BUS, and goes on where they came from outside; of KILL nothing can be set.
+            if code != signal::KILL {
+                raw::set_default(code).map_err(failed)?;
+            }
             let own = i32::try_from(std::process::id()).map_err(|_| io::ErrorKind::InvalidInput)?;
             raw::kill(own, code).map_err(failed)?;
         }
@@ -253,24 +260,22 @@ impl Victim {
         }
     }
 
-    fn hook(&self) -> io::Result<i32> {
-        let which = self.key("which").unwrap_or("?");
-        self.tell(&format!("hook {} {which} {}", self.service, std::process::id()))?;
-        self.take_time();
-        Ok(0)
-    }
-
-    fn take_time(&self) {
+    /// A hook, or a check, which leaves something behind. Only one that is let says that it came to its end.
+    fn job(&self) -> io::Result<i32> {
+        let (which, own) = (self.key("which").unwrap_or("?"), std::process::id());
+        let Some(_lock) = self.lock("job")? else {
+            self.tell(&format!("beside {} {which} {own}", self.service))?;
+            return Ok(1);
+        };
+        self.tell(&format!("job {} {which} begin {own}", self.service))?;
+        if which == "check" {
+            let keys = ["as=stray".to_owned(), "of=0".to_owned(), "deaf=1".to_owned()];
+            // Where there is no room for it, it leaves nothing.
+            let _no_room = self.again(&keys).spawn();
+        }
         let time = self.number("takes").and_then(|time| u16::try_from(time).ok()).unwrap_or(0);
         let _nothing_to_wait_for = poll(&mut [], PollTimeout::from(time));
-    }
-
-    /// A check that leaves something behind.
-    fn check(&self) -> io::Result<i32> {
-        let keys = ["as=stray".to_owned(), "of=0".to_owned(), "deaf=1".to_owned()];
-        // Where there is no room for it, it leaves nothing.
-        let _no_room = self.again(&keys).spawn();
-        self.take_time();
+        self.tell(&format!("job {} {which} end {own}", self.service))?;
         Ok(0)
     }
 

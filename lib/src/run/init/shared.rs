@@ -14,6 +14,7 @@ use crate::sys::{memfd, notify, oom, raw};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::pipe2;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -96,6 +97,15 @@ pub fn voice(name: ServiceName, voice: Voice, boot: u64) -> Option<OwnedFd> {
         report(PROGRAM, format!("cannot make the {what} of {name}: {}; it can't tell that it is ready", errno.desc()));
     })
     .ok()
+}
+
+/// Of which kind one is that [`voice`] has made.
+pub fn kind(voice: &OwnedFd) -> Option<Voice> {
+    match SFlag::from_bits_truncate(fstat(voice).ok()?.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFIFO => Some(Voice::Pipe),
+        SFlag::S_IFSOCK => Some(Voice::Socket),
+        _ => None,
+    }
 }
 
 impl Shared {

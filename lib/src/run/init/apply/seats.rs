@@ -68,9 +68,13 @@ impl Running {
         self.note(index, self.shared.ledger.clear(index).and_then(|()| self.shared.ledger.mark(index, Slot::of(name))));
     }
 
-    /// The new one takes the name of the old one, which must be gone by then.
+    /// The new one takes the name of the old one, which must be gone by then. One of the same kind stays: what an earlier
+    /// run has said through it is thrown away when the next one begins, and there may be no descriptor for another.
     fn give_voice(&mut self, index: usize, name: ServiceName, voice: Option<Voice>) {
         if let Some(slot) = self.voices.get_mut(index) {
+            if voice.is_some() && slot.as_ref().and_then(shared::kind) == voice {
+                return;
+            }
             *slot = None;
             *slot = voice.and_then(|voice| shared::voice(name, voice, self.seed));
         }

@@ -77,12 +77,16 @@ fn find(record: &Record, ledger: &Ledger, orphans: &Orphans) -> (Main, Option<He
 /// Kills the jobs, and waits for their end.
 fn end_jobs(orphans: &Orphans) {
     let deadline = clock::now().plus(PATIENCE);
+    let mut is_second = false;
     while clock::now() < deadline {
         // What ends leaves its own children to zei-init, so they are looked for until there are none.
         let jobs = orphans.jobs();
-        if jobs.is_empty() {
+        if jobs.is_empty() && is_second {
             return;
         }
+        // One that ended after it was listed, and before it was held, has left its own in that moment: none is none when
+        // it is so twice.
+        is_second = jobs.is_empty();
         jobs.signal(&[signal::KILL], &mut BTreeSet::new());
         for job in jobs.held() {
             let left = to_timeout(deadline.since(clock::now()));

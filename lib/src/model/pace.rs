@@ -2,46 +2,56 @@
 //!
 //! Owns: telling a storm of processes from a crowd that ends at once. Must never: look at a clock.
 //!
-//! A storm (processes that make others and end, as fast as they can) leaves zombies faster than one process can reap them
-//! among so many that run. Whoever tries does nothing else, and has used up its share of the processors when it has to act.
-//! So a crowd is reaped at once, and a storm at a pace that leaves it what it needs when it has to act. Where there is a limit
-//! of processes, that slows the storm down.
+//! A storm (processes that make others and end, as fast as they can) leaves zombies as fast as one process can reap them
+//! among so many that run. Whoever does that does nothing else, and has used up its share of the processors when it has to
+//! act. So where others were given the processor for long while a few were reaped, reaping goes on at a pace that leaves this
+//! process what it needs; where there is a limit of processes, that slows the storm down. A crowd is reaped at once.
 
 use crate::model::time::{Span, Time};
 
-/// What may be reaped, in processes. It grows with time.
+/// When the next are to be reaped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
-    left: u64,
-    at: Time,
+    /// When the last ones were begun with.
+    began: Time,
+    /// When the next ones may be.
+    next: Time,
+    /// Until then there is a storm.
+    storm: Time,
 }
 
 impl Pace {
-    /// A crowd.
-    const CROWD: u64 = 2000;
-    /// So much it grows in a millisecond.
-    const GROWTH: u64 = 2;
     /// So many are reaped before anything else is looked at: a fraction of a millisecond.
     const AT_ONCE: u64 = 20;
+    /// That takes so long only where many others run.
+    const LONG: Span = Span(10);
+    const PAUSE: Span = Span(10);
+    /// A storm does not end soon, and its end is no loss.
+    const STORM: Span = Span::seconds(10);
 
-    /// A crowd may end now.
-    pub const FULL: Pace = Pace { left: Pace::CROWD, at: Time(0) };
+    /// There is no storm.
+    pub const CALM: Pace = Pace { began: Time(0), next: Time(0), storm: Time(0) };
 
     /// How many may be reaped now.
-    pub fn now(&mut self, now: Time) -> u64 {
-        let grown = now.since(self.at).0.saturating_mul(Pace::GROWTH);
-        *self = Pace { left: self.left.saturating_add(grown).min(Pace::CROWD), at: now };
-        self.left.min(Pace::AT_ONCE)
+    pub fn begin(&mut self, now: Time) -> u64 {
+        if now < self.next {
+            return 0;
+        }
+        self.began = now;
+        Pace::AT_ONCE
     }
 
-    /// So many were reaped.
-    pub fn spend(&mut self, count: u64) {
-        self.left = self.left.saturating_sub(count);
+    /// So many were reaped, and there may be more.
+    pub fn go_on(&mut self, now: Time) {
+        if now.since(self.began) >= Pace::LONG {
+            self.storm = now.plus(Pace::STORM);
+        }
+        self.next = if now < self.storm { now.plus(Pace::PAUSE) } else { now };
     }
 
-    /// How long to wait before the next are reaped, where there are more.
-    pub fn pause(&self) -> Span {
-        Span(Pace::AT_ONCE.saturating_sub(self.left).div_ceil(Pace::GROWTH))
+    /// When the next may be reaped.
+    pub fn next(&self) -> Time {
+        self.next
     }
 }
 
@@ -49,27 +59,27 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// How many are reaped within a second, where twenty take so long.
+    fn reaped(pace: &mut Pace, began: Time, each: Span) -> u64 {
+        let (mut now, mut count) = (began, 0);
+        while now.max(pace.next()) < began.plus(Span::seconds(1)) {
+            now = now.max(pace.next());
+            count += pace.begin(now);
+            now = now.plus(each);
+            pace.go_on(now);
+        }
+        count
+    }
+
     #[test]
     fn a_crowd_is_reaped_without_a_pause_and_a_storm_at_its_pace() {
-        let (mut pace, mut now, mut reaped) = (Pace::FULL, Time(5000), 0);
-        while pace.pause() == Span(0) {
-            let count = pace.now(now);
-            assert_eq!(count, 20);
-            pace.spend(count);
-            reaped += count;
-        }
-        assert_eq!((reaped, pace.pause()), (2000, Span(10)));
-        for _second in 0..100 {
-            now = now.plus(pace.pause());
-            let count = pace.now(now);
-            pace.spend(count);
-            reaped += count;
-        }
-        assert_eq!((reaped, now), (2000 + 100 * 20, Time(6000)));
-        // What was not used is there for another crowd.
-        assert_eq!(pace.now(Time(6000)), 0);
-        assert_eq!(pace.now(Time(6003)), 6);
-        pace.now(Time(60_000));
-        assert_eq!(Pace { at: Time(0), ..pace }, Pace::FULL);
+        let mut pace = Pace::CALM;
+        assert_eq!(reaped(&mut pace, Time(1000), Span(1)), 20_000);
+        // Others have the processor once; from then on there is a storm.
+        pace.begin(Time(2000));
+        pace.go_on(Time(2100));
+        assert_eq!((pace.begin(Time(2109)), pace.next()), (0, Time(2110)));
+        assert_eq!(reaped(&mut pace, Time(2110), Span(0)), 2000);
+        assert_eq!(reaped(&mut pace, Time(13_000), Span(1)), 20_000);
     }
 }

@@ -3,7 +3,7 @@
 //! Owns: how many are reaped before something else is looked at. Must never: reap.
 
 use crate::model::pace::Pace;
-use crate::model::time::Span;
+use crate::model::time::Time;
 use crate::sys::{clock, process};
 
 /// What may have ended and is not reaped yet.
@@ -11,35 +11,36 @@ use crate::sys::{clock, process};
 pub struct Crowd {
     pace: Pace,
     is_left: bool,
-    /// How many were reaped since the last look at how many there are, and that they are too many to be left.
+    /// How many were reaped since the last look at how many there are.
     reaped: u64,
-    is_behind: bool,
 }
 
 impl Crowd {
     /// Nobody.
-    pub const NONE: Crowd = Crowd { pace: Pace::FULL, is_left: false, reaped: 0, is_behind: false };
+    pub const NONE: Crowd = Crowd { pace: Pace::CALM, is_left: false, reaped: 0 };
 
     /// How many are to be reaped at most before something else is looked at.
     pub fn most(&mut self) -> u64 {
         self.is_left = true;
-        if self.is_behind {
-            self.pace = Pace::FULL;
-        }
-        self.pace.now(clock::now())
+        self.pace.begin(clock::now())
     }
 
-    /// One was reaped.
-    pub fn one_less(&mut self) {
+    /// So many were reaped, and there may be more.
+    pub fn goes_on(&mut self, count: u64) {
         // That takes half a second at the pace of a storm.
         const BEFORE_A_LOOK: u64 = 1000;
-        // More than a limit of processes for a container usually is.
+        // More than a limit of processes for a container usually is: too many to be left.
         const MANY: usize = 5000;
-        self.pace.spend(1);
-        self.reaped += 1;
-        if self.reaped > BEFORE_A_LOOK {
+        self.reaped += count;
+        if self.reaped >= BEFORE_A_LOOK {
             self.reaped = 0;
-            self.is_behind = process::children().len() > MANY;
+            if process::children().len() > MANY {
+                self.pace = Pace::CALM;
+                return;
+            }
+        }
+        if count > 0 {
+            self.pace.go_on(clock::now());
         }
     }
 
@@ -53,13 +54,13 @@ impl Crowd {
         self.is_left
     }
 
-    /// How long to wait before the next are reaped; `None`: until something ends.
-    pub fn pause(&self) -> Option<Span> {
-        self.is_left.then(|| self.pace.pause())
+    /// When the next are to be reaped; `None`: when something ends.
+    pub fn next(&self) -> Option<Time> {
+        self.is_left.then(|| self.pace.next())
     }
 
     /// What ends now was asked to.
     pub fn is_expected(&mut self) {
-        self.pace = Pace::FULL;
+        self.pace = Pace::CALM;
     }
 }

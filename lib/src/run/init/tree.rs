@@ -21,7 +21,7 @@ use crate::exit;
 use crate::model::init::{Effect, Event, Tree, Verdict};
 use crate::model::service::{Phase, Service};
 use crate::model::slot::{Calls, Order};
-use crate::model::time::{Span, Time};
+use crate::model::time::Time;
 use crate::name::ServiceName;
 use crate::protocol::control::{self, Ack, Lines, Progress, Request, Verb};
 use crate::protocol::journal::{self, Entry};
@@ -127,10 +127,9 @@ impl Running {
     }
 
     fn wait(&self) {
-        let pause = self.crowd.pause();
-        let deadlines = [self.tree.deadline(), self.changes.deadline(), self.pump.deadline()];
-        let next = pause.map(|pause| clock::now().plus(pause));
-        let deadline = deadlines.into_iter().flatten().chain(next).min();
+        let next = self.crowd.next();
+        let deadlines = [self.tree.deadline(), self.changes.deadline(), self.pump.deadline(), next];
+        let deadline = deadlines.into_iter().flatten().min();
         let timeout = match deadline {
             None => PollTimeout::NONE,
             Some(deadline) => {
@@ -140,7 +139,7 @@ impl Running {
         };
         let control = self.run_dir.as_ref().map_or(self.signals.as_fd(), |run_dir| run_dir.control.as_fd());
         // That something more has ended says nothing new then.
-        let is_paused = pause.is_some_and(|pause| pause > Span(0));
+        let is_paused = next.is_some_and(|next| next > clock::now());
         let signals = if is_paused { control } else { self.signals.as_fd() };
         let mut polled = [signals, self.shared.reports.as_fd(), control]
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
@@ -182,13 +181,13 @@ impl Running {
     fn reap(&mut self, events: &mut VecDeque<Event>) {
         // Those that were reaped before a pause are told of with the last.
         let mut orphans = self.crowd.is_left();
-        for _next in 0..self.crowd.most() {
+        let most = self.crowd.most();
+        for _next in 0..most {
             match process::look() {
                 Children::Ended(pid, exit) => {
                     let Some(index) = self.supervisors.remove(&pid) else {
                         let heirs = self.pass_end(pid, exit);
                         process::reap(pid);
-                        self.crowd.one_less();
                         for supervisor in heirs {
                             let _it_is_gone = process::signal_child(supervisor, signal::CHLD);
                         }
@@ -219,6 +218,7 @@ impl Running {
                 }
             }
         }
+        self.crowd.goes_on(most);
     }
 
     fn take_reports(&mut self, events: &mut VecDeque<Event>) {

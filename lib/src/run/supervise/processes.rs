@@ -22,7 +22,8 @@ impl Supervisor<'_> {
         }
         // Those that were reaped before a pause are told of with the last.
         let mut others = self.adopted || self.crowd.is_left();
-        for _next in 0..self.crowd.most() {
+        let most = self.crowd.most();
+        for _next in 0..most {
             match process::look() {
                 Children::Ended(pid, exit) if self.is_main(pid) => {
                     // Its last words count: they may be that another one is the main process.
@@ -36,7 +37,6 @@ impl Supervisor<'_> {
                 }
                 Children::Ended(pid, exit) => {
                     process::reap(pid);
-                    self.crowd.one_less();
                     others = true;
                     if let Beside::Job { kind, process: Some(job), killed, .. } = self.service.beside
                         && job.pid == pid
@@ -50,6 +50,7 @@ impl Supervisor<'_> {
                 }
             }
         }
+        self.crowd.goes_on(most);
     }
 
     fn have_reaped(&mut self, left: Children, others: bool) {

@@ -4,7 +4,7 @@
 
 use super::{Supervisor, to_timeout};
 use crate::model::service::Event;
-use crate::model::time::{Span, Time};
+use crate::model::time::Time;
 use crate::run::place::Place;
 use crate::sys::clock;
 use crate::sys::process::Held;
@@ -23,14 +23,14 @@ impl Supervisor<'_> {
     /// Sleeps until there is something to do, or the deadline has come. Only what this service has is polled.
     pub(super) fn wait(&self) -> Woken {
         let deadline = self.service.deadline().unwrap_or(Time::NEVER).min(self.look_at_clock());
-        let pause = self.crowd.pause();
-        let timeout = match pause.map_or(deadline, |pause| clock::now().plus(pause).min(deadline)) {
+        let next = self.crowd.next();
+        let timeout = match next.map_or(deadline, |next| next.min(deadline)) {
             Time::NEVER => PollTimeout::NONE,
             until => to_timeout(until.since(clock::now())),
         };
         let sources = [
             // That something more has ended says nothing new then.
-            Some(self.signals.as_fd()).filter(|_| pause.is_none_or(|pause| pause == Span(0))),
+            Some(self.signals.as_fd()).filter(|_| next.is_none_or(|next| next <= clock::now())),
             self.control.as_ref().filter(|_| !self.leaves_lines()).map(AsFd::as_fd),
             self.voice.descriptor(),
             self.jobs.descriptor(),

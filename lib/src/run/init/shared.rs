@@ -110,7 +110,8 @@ pub fn kind(voice: &OwnedFd) -> Option<Voice> {
 
 impl Shared {
     /// What an earlier program of this process has shared, with the numbers that it had there; the plan and the report
-    /// pipe's end lie elsewhere. `None`: it has not. `run_dir`: there is a run directory, `journal`: and a journal in it, `groups`: there are control groups.
+    /// pipe's end lie elsewhere. `None`: it has not. `run_dir`: there is a run directory, `journal`: and a journal in it,
+    /// `groups`: there are control groups.
     pub fn resume(plan: OwnedFd, reports: OwnedFd, run_dir: bool, journal: bool, groups: bool) -> Option<Shared> {
         let inherited = |number| raw::publish(raw::inherited(number)?, number).ok();
         Some(Shared {

@@ -33,6 +33,15 @@ fn groups(tree: &Tree) -> io::Result<Option<PathBuf>> {
         .find(|path| path.file_name().unwrap().as_encoded_bytes().starts_with(b"zei.")))
 }
 
+/// This test's own group, which goes with it.
+struct Own(String);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        among_groups(&format!("test ! -d {0} || find {0} -depth -type d -exec rmdir {{}} +", self.0));
+    }
+}
+
 #[test]
 fn what_is_in_a_services_group_dies_with_it_and_no_group_is_left_behind() {
     let can_be = can_be_pid_1() && is_root();
@@ -41,7 +50,9 @@ fn what_is_in_a_services_group_dies_with_it_and_no_group_is_left_behind() {
     }
     let services = "services:\n  web: {shell: \"trap '' TERM; echo up >$J; exec sleep infinity\", stop_grace_period: 300ms}\n  \
                     other: {command: [sleep, infinity]}\n";
-    let mut tree = Plan::new(services).pid_1().wrapper(&["sh", "-c", INTO_A_GROUP, "sh"]).start();
+    let plan = Plan::new(services).pid_1().wrapper(&["sh", "-c", INTO_A_GROUP, "sh"]);
+    let own = Own(plan.directory().file_name().unwrap().to_str().unwrap().to_owned());
+    let mut tree = plan.start();
     tree.journal.expect("up");
     tree.until_state("other", State::Running);
     let of_zei = groups(&tree).unwrap().expect("a group");
@@ -68,7 +79,6 @@ fn what_is_in_a_services_group_dies_with_it_and_no_group_is_left_behind() {
     tree.ask("restart web");
     tree.ask("restart other");
     assert_eq!((members("web").lines().count(), members("other").lines().count()), (1, 1));
-    let name = tree.directory().file_name().unwrap().to_str().unwrap().to_owned();
     assert_eq!(tree.stop().0, 0);
-    assert!(among_groups(&format!("rmdir {name}")), "something is left in it");
+    assert!(among_groups(&format!("rmdir {}", own.0)), "something is left in it");
 }

@@ -137,12 +137,12 @@ impl Running {
                 i32::try_from(left).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
             }
         };
-        let control = self.run_dir.as_ref().map_or(self.signals.as_fd(), |run_dir| run_dir.control.as_fd());
+        let reports = self.shared.reports.as_fd();
+        let control = self.run_dir.as_ref().map_or(reports, |run_dir| run_dir.control.as_fd());
         // That something more has ended says nothing new then.
         let is_paused = next.is_some_and(|next| next > clock::now());
-        let signals = if is_paused { control } else { self.signals.as_fd() };
-        let mut polled = [signals, self.shared.reports.as_fd(), control]
-            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        let signals = if is_paused { reports } else { self.signals.as_fd() };
+        let mut polled = [signals, reports, control].map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
         let _interrupted = poll(&mut polled, timeout);
     }
 

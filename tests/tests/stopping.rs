@@ -240,9 +240,9 @@ fn a_stopped_service_stays_stopped_whatever_its_policy_and_its_dependents_keep_r
 }
 
 /// A service of 32 processes each of which does nothing but make another and end; `trap` is what all of them do first.
-fn hopping(trap: &str) -> Tree {
+fn hopping(trap: &str, grace: &str) -> Tree {
     let tree = Tree::start(&format!(
-        "services:\n  web: {{stop_grace_period: 300ms, shell: \"{trap} hop() {{ hop & }}; i=0; \
+        "services:\n  web: {{stop_grace_period: {grace}, shell: \"{trap} hop() {{ hop & }}; i=0; \
          while [ $i -lt 32 ]; do hop & i=$((i+1)); done; echo up >$J; while :; do sleep 4000; done\"}}\n"
     ));
     tree.journal.expect("up");
@@ -251,8 +251,9 @@ fn hopping(trap: &str) -> Tree {
 
 #[test]
 fn what_makes_another_process_all_the_time_is_gone_after_a_stop() {
-    for trap in ["", "trap '' TERM;"] {
-        let tree = hopping(trap);
+    // What ends by its stop signal does not wait for the end of the grace period.
+    for (trap, grace) in [("", "1h"), ("trap '' TERM;", "300ms")] {
+        let tree = hopping(trap, grace);
         tree.ask("stop web --timeout 30");
         let left: Vec<u32> = tree.descendants().into_iter().filter(|pid| is_alive(*pid)).collect();
         let left: Vec<String> = left.into_iter().filter_map(name).collect();

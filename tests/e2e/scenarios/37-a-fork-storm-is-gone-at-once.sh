@@ -36,7 +36,7 @@ chmod 755 "$T/storm"
 GRACE=300
 config <<YAML
 services:
-  polite: {command: [$T/storm], user: "1234", autostart: false, stop_grace_period: 5s}
+  polite: {command: [$T/storm], user: "1234", autostart: false, stop_grace_period: 1h}
   deaf: {shell: "trap '' TERM; exec $T/storm", user: "1235", autostart: false, stop_grace_period: ${GRACE}ms}
   steady: {command: [sleep, "4242"]}
 YAML

@@ -14,6 +14,7 @@ use super::watch::Watch;
 use crate::model::definition::Definitions;
 use crate::model::service::{Phase, Service, Stage};
 use crate::model::slot::Calls;
+use crate::model::time::Time;
 use crate::protocol::control::Lines;
 use crate::protocol::journal::Entry;
 use crate::run::crowd::Crowd;
@@ -122,6 +123,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         adopted,
         group,
         crowd: Crowd::NONE,
+        looked: Time(0),
         _lock: lock,
         standing: (seq == 0).then_some(Standing::NONE),
         init,

@@ -102,6 +102,8 @@ struct Supervisor<'a> {
     alone: bool,
     /// What was asked to end of what the main process has left behind: each only once.
     asked: BTreeSet<u32>,
+    /// When all of it was last looked for, to ask or kill it.
+    looked: Time,
     /// The stop in which all was killed before.
     killed: Option<Time>,
     /// zei-init wants it to stop its service and leave, because the tree has changed.

@@ -4,7 +4,8 @@
 
 use super::Supervisor;
 use crate::exit::Exit;
-use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service};
+use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service, Stage};
+use crate::model::time::Span;
 use crate::signal;
 use crate::sys::cgroup::Group;
 use crate::sys::owned::Whole;
@@ -51,6 +52,18 @@ impl Supervisor<'_> {
             }
         }
         self.crowd.goes_on(most);
+        if self.is_to_look_again() {
+            self.feed(Event::Reaped);
+        }
+    }
+
+    /// A signal that does not kill lets a fork that is under way come to its end, so something may have been missed that
+    /// makes others for ever, and the last one is never reaped. Each time it is looked for later, as what ignores its
+    /// signal is not to be asked all the time.
+    fn is_to_look_again(&self) -> bool {
+        const SOON: Span = Span(50);
+        let Phase::Stopping { stage: Stage::Rest | Stage::Kill, .. } = self.service.phase else { return false };
+        clock::now().since(self.looked) >= self.looked.since(self.service.since).max(SOON)
     }
 
     fn have_reaped(&mut self, left: Children, others: bool) {
@@ -157,6 +170,7 @@ impl Supervisor<'_> {
     pub(super) fn ask_rest(&mut self) -> Option<Event> {
         self.kill_probe();
         let (all, frozen) = self.whole().find(false);
+        self.looked = clock::now();
         all.signal(if frozen { &[signal::TERM] } else { &[signal::TERM, signal::CONT] }, &mut self.asked);
         if frozen {
             // Those that end now are a crowd. All have got it before any goes on.
@@ -170,6 +184,7 @@ impl Supervisor<'_> {
         let again = self.killed.replace(self.service.since) == Some(self.service.since);
         let grouped = self.group.as_ref().map_or(0, Group::kill);
         let (all, _frozen) = self.whole().find(again);
+        self.looked = clock::now();
         let count = all.signal(&[signal::KILL], &mut BTreeSet::new()).max(grouped);
         self.crowd.is_expected();
         // Once for each stop, and not where the configuration wants a kill; working out a schedule is no stop.

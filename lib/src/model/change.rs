@@ -19,10 +19,11 @@ pub enum Fate {
     None,
     /// It stays as it is.
     Keep,
-    /// It is stopped, and begins anew with its new definition.
+    /// It is stopped, and begins anew with its new definition; wanted if it is at that time, whatever is commanded till
+    /// then.
     Renew {
-        /// Whether it is wanted then.
-        want: bool,
+        /// Wanted in any case: its definition says so, and did not before.
+        starts: bool,
     },
     /// It is stopped, and gone.
     Remove,
@@ -73,7 +74,7 @@ pub fn between(old: Side<'_>, new: Side<'_>, now: impl Fn(usize) -> Option<Servi
         change.fates.push(fate);
         change.lines.extend(line);
     }
-    change.lines.extend(along(&mut change.fates, new, now));
+    change.lines.extend(along(&mut change.fates, old, new, now));
     let unchanged = silent.iter().filter(|index| change.fates.get(**index) == Some(&Fate::Keep)).count();
     change.lines.push(Line::new(Kind::Unchanged, unchanged.to_string()));
     change
@@ -108,25 +109,31 @@ fn fate(old: Side<'_>, new: Side<'_>, index: usize, now: Option<&Service>) -> (F
         return (Fate::Keep, line(Kind::Later, keys));
     }
     // What was stopped by hand stays so. What never was to start may be now.
-    let want = now.map_or(old.is_wanted(index), |service| service.want);
     let starts = !old.is_wanted(index) && new.is_wanted(index);
     if !differences.service.is_empty() {
         let keys = differences.service.into_iter().chain(differences.init).collect();
-        return (Fate::Renew { want: want || starts }, line(Kind::Changed, keys));
+        return (Fate::Renew { starts }, line(Kind::Changed, keys));
     }
-    if starts && !want {
-        return (Fate::Renew { want: true }, line(Kind::Starts, Vec::new()));
+    if starts && !is_wanted(old, index, now) {
+        return (Fate::Renew { starts }, line(Kind::Starts, Vec::new()));
     }
     let keys = Some(differences.init).filter(|keys| !keys.is_empty());
     (Fate::Keep, keys.and_then(|keys| line(Kind::Updated, keys)))
 }
 
+fn is_wanted(old: Side<'_>, index: usize, now: Option<&Service>) -> bool {
+    now.map_or(old.is_wanted(index), |service| service.want)
+}
+
 /// What runs and is to be restarted with something that is, along any number of edges.
-fn along(fates: &mut [Fate], new: Side<'_>, now: impl Fn(usize) -> Option<Service>) -> Vec<Line> {
+fn along(fates: &mut [Fate], old: Side<'_>, new: Side<'_>, now: impl Fn(usize) -> Option<Service>) -> Vec<Line> {
     let mut lines = Vec::new();
     loop {
         // What is not wanted is nothing to wait for anew.
-        let is_renewed = |index: &usize| fates.get(*index) == Some(&Fate::Renew { want: true });
+        let is_renewed = |index: &usize| match fates.get(*index) {
+            Some(Fate::Renew { starts }) => *starts || is_wanted(old, *index, now(*index).as_ref()),
+            _ => false,
+        };
         let follows = |index: usize| {
             let member = new.member(index).filter(|_| fates.get(index) == Some(&Fate::Keep))?;
             let with = member.node.follows.iter().copied().find(is_renewed)?;
@@ -136,7 +143,7 @@ fn along(fates: &mut [Fate], new: Side<'_>, now: impl Fn(usize) -> Option<Servic
         let Some((index, member, with)) = (0..fates.len()).find_map(follows) else { return lines };
         lines.push(Line { words: vec![with.name.to_string()], ..Line::new(Kind::Along, member.name.as_str()) });
         if let Some(fate) = fates.get_mut(index) {
-            *fate = Fate::Renew { want: true };
+            *fate = Fate::Renew { starts: false };
         }
     }
 }

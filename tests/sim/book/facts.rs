@@ -290,7 +290,6 @@ impl Sheet {
     }
 
     fn shut_down(&mut self, shutdown: Shutdown, now: Time, policy: &Policy) {
-        self.up = false;
         self.told = Some(shutdown);
         match self.next {
             Next::Run if self.run.is_ending() => {

@@ -129,6 +129,41 @@ fn what_is_asked_of_a_service_while_it_is_replaced_is_done_by_its_successor() {
 }
 
 #[test]
+fn what_was_done_before_its_turn_has_come_holds_for_its_successor() {
+    let slow = "shell: 'trap \"echo asked >$J; read x <$D/gate; exit\" TERM; echo up >$J; while :; do read x; done', stdin: open";
+    let yaml = |keys: &str| {
+        let own = |name: &str| service(name, &format!(", stop_signal: KILL{keys}"));
+        let front = format!("  front: {{{slow}, stop_scope: process, depends_on: [up, down]{keys}}}\n");
+        format!("services:\n{}{}{front}", own("up"), own("down"))
+    };
+    let plan = Plan::new(&yaml(""));
+    nix::unistd::mkfifo(&plan.directory().join("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let tree = plan.start();
+    tree.journal.expect("up");
+    tree.until_state("front", State::Running);
+    tree.ask("stop up");
+    let before = ["up", "down"].map(|name| tree.until(name, "there", |_| true).supervisor);
+    write(&tree, &yaml(", environment: {A: b}"));
+    let mut gate = fs::File::options().read(true).write(true).open(tree.directory().join("gate")).unwrap();
+    std::thread::scope(|scope| {
+        let applied = scope.spawn(|| tree.ask("apply"));
+        tree.journal.expect("asked");
+        // What depends on them is still there, so each does what it is told, and says so.
+        tree.ask("start up");
+        tree.ask("stop down");
+        let now = ["up", "down"].map(|name| tree.status(name).unwrap().supervisor);
+        assert_eq!(now, before, "it is not their turn");
+        // One line for the old one, and one for the new one, should it ask.
+        gate.write_all(b"x\nx\n").unwrap();
+        applied.join().unwrap();
+    });
+    let up = tree.until("up", "another one's", |status| status.supervisor != before[0] && status.pid.is_some());
+    let down = tree.until("down", "another one's", |status| status.supervisor != before[1]);
+    assert!(up.want && up.state == State::Running, "{up:?}");
+    assert!(!down.want && down.state == State::Stopped, "{down:?}");
+}
+
+#[test]
 fn whoever_waits_for_a_service_that_is_removed_is_told() {
     let tree = Tree::start(&services(&[service("db", ""), service("web", ", autostart: false")]));
     tree.pid("db");

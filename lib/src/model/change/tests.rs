@@ -49,7 +49,9 @@ fn from_to(old: &Config, new: &Config) -> (Vec<Fate>, Vec<String>) {
     (change.fates, change.lines.iter().map(ToString::to_string).collect())
 }
 
-const RENEW: Fate = Fate::Renew { want: true };
+/// As it was at the end of the old one; or wanted in any case.
+const RENEW: Fate = Fate::Renew { starts: false };
+const START: Fate = Fate::Renew { starts: true };
 
 #[test]
 fn each_key_is_called_as_the_configuration_calls_it_and_replaces_a_process_only_if_that_goes_by_it() {
@@ -155,15 +157,15 @@ fn how_a_service_stands_decides_whether_it_is_wanted_again() {
     let (up, down) = (Some(is(Phase::Running, true)), Some(is(Phase::Stopped, false)));
     for (old, new, now, expected) in [
         (alone("web"), changed.clone(), up, RENEW),
-        (alone("web"), changed.clone(), down, Fate::Renew { want: false }),
+        (alone("web"), changed.clone(), down, RENEW),
         (alone("web"), changed.clone(), None, RENEW),
-        (idle.clone(), idle_changed.clone(), None, Fate::Renew { want: false }),
+        (idle.clone(), idle_changed.clone(), None, RENEW),
         (idle.clone(), idle_changed.clone(), up, RENEW),
-        (idle.clone(), alone("web"), down, RENEW),
+        (idle.clone(), alone("web"), down, START),
         (idle.clone(), alone("web"), up, Fate::Keep),
-        (idle.clone(), changed, down, RENEW),
+        (idle.clone(), changed, down, START),
         (alone("web"), idle, up, Fate::Keep),
-        (alone("web"), idle_changed, down, Fate::Renew { want: false }),
+        (alone("web"), idle_changed, down, RENEW),
         (alone("web"), alone("web"), down, Fate::Keep),
     ] {
         let first = plan_of(&config(vec![old.clone()]), &[]);
@@ -189,7 +191,7 @@ fn only_what_runs_is_restarted_along_and_only_with_what_comes_up_again() {
     assert!(!all.is_empty() && compare(&second, &second, |_| Some(up)).is_empty());
     assert_eq!(with([up, down, up]), [RENEW, Fate::Keep, Fate::Keep]);
     assert_eq!(with([up, is(Phase::Completed, true), up]), [RENEW, Fate::Keep, Fate::Keep]);
-    assert_eq!(with([down, up, up]), [Fate::Renew { want: false }, Fate::Keep, Fate::Keep]);
+    assert_eq!(with([down, up, up]), [RENEW, Fate::Keep, Fate::Keep]);
     let old = config(vec![alone("db"), web(false), api]);
     let mut new = old.clone();
     new.services[0].umask = None;

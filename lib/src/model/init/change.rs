@@ -76,7 +76,7 @@ impl Tree {
             match fate {
                 Fate::None => *member = Member::vacant(),
                 Fate::Keep => {}
-                Fate::Renew { want } => member.turn = retire(Retirement::Renew { want: *want }),
+                Fate::Renew { starts } => member.turn = retire(Retirement::Renew { starts: *starts }),
                 Fate::Remove => member.turn = retire(Retirement::Remove),
                 Fate::Add => *member = Member::new(Node::default(), Supervisor::Gone, Turn::Due),
             }
@@ -103,9 +103,9 @@ impl Tree {
         let Some(member) = self.members.get_mut(index) else { return };
         let Turn::Retiring { then, .. } = member.turn else { return };
         match then {
-            Retirement::Renew { want } => {
+            Retirement::Renew { starts } => {
                 (member.supervisor, member.service, member.turn) = (Supervisor::Gone, None, Turn::Due);
-                effects.push(Effect::Renew(index, want));
+                effects.push(Effect::Renew(index, starts));
             }
             Retirement::Remove => {
                 *member = Member::vacant();

@@ -46,8 +46,8 @@ pub enum Turn {
 pub enum Retirement {
     /// Another supervisor, with another definition.
     Renew {
-        /// Whether the service is wanted then.
-        want: bool,
+        /// Wanted in any case; else as it was when its supervisor left.
+        starts: bool,
     },
     /// Nothing: the service is gone.
     Remove,

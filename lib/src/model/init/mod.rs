@@ -128,7 +128,7 @@ pub enum Effect {
     Hurried(Vec<usize>),
     /// Order the supervisor of this service to stop it and leave, whatever follows.
     Retire(usize, Retirement),
-    /// Its supervisor has left: record that it begins anew, wanted or not.
+    /// Its supervisor has left: record that it begins anew; `true`: wanted in any case, else as it was.
     Renew(usize, bool),
     /// Its supervisor has left: nothing of the service stays.
     Remove(usize),

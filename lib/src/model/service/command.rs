@@ -108,7 +108,7 @@ pub(super) fn restart(service: &mut Service, now: Time, policy: &Policy) -> Opti
 }
 
 pub(super) fn shut_down(service: &mut Service, shutdown: Shutdown, now: Time, policy: &Policy) -> Option<Action> {
-    service.want = false;
+    // What it is wanted for stays: where only this supervisor leaves, its successor begins with that.
     service.shutdown = Some(shutdown);
     match service.phase {
         Phase::Preparing | Phase::Spawning | Phase::Starting { .. } | Phase::Running => {

@@ -40,8 +40,9 @@ pub const fn may_have_left(service: &Service) -> bool {
 }
 
 /// The state in which a service begins anew with another definition, once its supervisor has stopped it and left. What
-/// others count by goes on.
-pub fn renewed(old: &Service, want: bool, now: Time, policy: &Policy) -> Service {
+/// others count by goes on, and so does what was commanded last; `starts`: it is wanted in any case.
+pub fn renewed(old: &Service, starts: bool, now: Time, policy: &Policy) -> Service {
+    let want = old.want || starts;
     if old.phase == Phase::Failed(Reason::Stray) {
         // Nothing may start beside what could not be killed.
         return Service { want, shutdown: None, ..*old };

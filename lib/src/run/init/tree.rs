@@ -353,7 +353,7 @@ impl Running {
             Effect::Overdue(indices) => self.tell_killed("the time is up", &indices),
             Effect::Hurried(indices) => self.tell_killed("asked once more", &indices),
             Effect::Retire(index, then) => self.retire(index, then),
-            Effect::Renew(index, want) => self.renew(index, want),
+            Effect::Renew(index, starts) => self.renew(index, starts),
             Effect::Remove(index) => self.remove(index),
             Effect::Applied => self.applied(),
             Effect::End(_) => {}

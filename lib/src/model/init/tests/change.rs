@@ -4,8 +4,8 @@ use super::*;
 use crate::model::change::Fate;
 use proptest::prelude::*;
 
-const RENEW: Fate = Fate::Renew { want: true };
-const RENEWED: Retirement = Retirement::Renew { want: true };
+const RENEW: Fate = Fate::Renew { starts: false };
+const RENEWED: Retirement = Retirement::Renew { starts: false };
 
 fn terms() -> Terms {
     Terms { command: None, signals: SignalMap::default(), budget: BUDGET, exit: ExitRule::default() }
@@ -34,9 +34,9 @@ fn dependents_leave_first_and_begin_when_nothing_below_them_is_on_its_way_out() 
     up(&mut tree, 4);
     assert_eq!(apply(&mut tree, &graph, &[RENEW, RENEW, RENEW, Fate::Keep]), [Effect::Retire(2, RENEWED)]);
     assert!(tree.is_changing() && tree.is_retiring(1) && !tree.is_retiring(3));
-    assert_eq!(leaves(&mut tree, 2), [Effect::Renew(2, true), Effect::Retire(1, RENEWED)]);
-    assert_eq!(leaves(&mut tree, 1), [Effect::Renew(1, true), Effect::Retire(0, RENEWED), Effect::Start(2)]);
-    assert_eq!(leaves(&mut tree, 0), [Effect::Renew(0, true), Effect::Start(0), Effect::Start(1), Effect::Applied]);
+    assert_eq!(leaves(&mut tree, 2), [Effect::Renew(2, false), Effect::Retire(1, RENEWED)]);
+    assert_eq!(leaves(&mut tree, 1), [Effect::Renew(1, false), Effect::Retire(0, RENEWED), Effect::Start(2)]);
+    assert_eq!(leaves(&mut tree, 0), [Effect::Renew(0, false), Effect::Start(0), Effect::Start(1), Effect::Applied]);
     assert!(!tree.is_changing());
     // They are supervised like all others from then on.
     assert_eq!(tree.step(Event::SupervisorEnded { index: 2, clean: true }, NOW), [Effect::Start(2)]);
@@ -61,7 +61,7 @@ fn what_stays_is_left_alone_whatever_it_depends_on() {
     let mut tree = tree_of(&graph);
     up(&mut tree, 2);
     assert_eq!(apply(&mut tree, &graph, &[RENEW, Fate::Keep]), [Effect::Retire(0, RENEWED)]);
-    assert_eq!(leaves(&mut tree, 0), [Effect::Renew(0, true), Effect::Start(0), Effect::Applied]);
+    assert_eq!(leaves(&mut tree, 0), [Effect::Renew(0, false), Effect::Start(0), Effect::Applied]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_new_begins_at_once_unless_it_needs_what_is_on_its_way_out() {
     let effects = apply(&mut tree, &[&[], &[0], &[]], &[RENEW, Fate::Add, Fate::Add]);
     assert_eq!(effects, [Effect::Retire(0, RENEWED), Effect::Start(2)]);
     let effects = leaves(&mut tree, 0);
-    assert_eq!(effects, [Effect::Renew(0, true), Effect::Start(0), Effect::Start(1), Effect::Applied]);
+    assert_eq!(effects, [Effect::Renew(0, false), Effect::Start(0), Effect::Start(1), Effect::Applied]);
     assert_eq!(tree.dependents(0), [1]);
 }
 
@@ -136,7 +136,7 @@ fn a_supervisor_in_any_state_leaves() {
         (&replaced, vec![order.clone()]),
         // Something of it may run, and somebody has to stop it.
         (&dead, vec![order, Effect::Start(0)]),
-        (&not_started, vec![Effect::Renew(0, true), Effect::Start(0), Effect::Applied]),
+        (&not_started, vec![Effect::Renew(0, false), Effect::Start(0), Effect::Applied]),
     ];
     for (number, (before, expected)) in table.into_iter().enumerate() {
         let mut tree = tree_of(&[&[]]);
@@ -154,7 +154,7 @@ fn one_that_is_killed_on_its_way_out_is_replaced_and_goes_on_leaving() {
         assert_eq!(tree.step(Event::SupervisorEnded { index: 0, clean: false }, NOW), [Effect::Start(0)]);
         assert!(tree.is_retiring(0), "by its former definition");
     }
-    assert_eq!(leaves(&mut tree, 0), [Effect::Renew(0, true), Effect::Start(0), Effect::Applied]);
+    assert_eq!(leaves(&mut tree, 0), [Effect::Renew(0, false), Effect::Start(0), Effect::Applied]);
     // One that has not been told yet and leaves is replaced as ever.
     let graph: [&[usize]; 2] = [&[], &[0]];
     let mut tree = tree_of(&graph);
@@ -235,7 +235,7 @@ fn graph(parts: &[u16], turned: bool) -> Vec<Vec<usize>> {
 fn any_fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         Just(Fate::Keep),
-        any::<bool>().prop_map(|want| Fate::Renew { want }),
+        any::<bool>().prop_map(|starts| Fate::Renew { starts }),
         Just(Fate::Remove),
         Just(Fate::Add),
     ]

@@ -312,9 +312,10 @@ fn a_service_begins_anew_with_what_others_count_by_and_nothing_else() {
         succeeded: true,
         ..at(Phase::Running)
     };
-    for (want, phase) in [(true, Phase::Waiting), (false, Phase::Stopped)] {
-        let expected = Service { run: 7, by_hand: 3, reloads: 2, ..Service::new(want, SOON, &policy) };
-        assert_eq!(renewed(&old, want, SOON, &policy), expected);
+    for (want, starts) in [(false, false), (true, false), (false, true), (true, true)] {
+        let expected = Service { run: 7, by_hand: 3, reloads: 2, ..Service::new(want || starts, SOON, &policy) };
+        assert_eq!(renewed(&Service { want, ..old }, starts, SOON, &policy), expected);
+        let phase = if want || starts { Phase::Waiting } else { Phase::Stopped };
         assert_eq!((expected.phase, expected.shutdown, expected.streak), (phase, None, 0));
         assert!(!may_have_left(&expected));
     }

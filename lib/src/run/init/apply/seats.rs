@@ -93,8 +93,8 @@ impl Running {
         }
     }
 
-    /// Records that a service begins anew.
-    pub(in crate::run::init) fn renew(&mut self, index: usize, want: bool) {
+    /// Records that a service begins anew; `starts`: wanted in any case.
+    pub(in crate::run::init) fn renew(&mut self, index: usize, starts: bool) {
         let plan = match &self.changes.current {
             Some(Current::Changing { plan, .. }) => plan.as_slice(),
             _ => &[],
@@ -102,7 +102,7 @@ impl Running {
         let (definition, voice) = (Definitions(plan).service(index), Definitions(plan).voice(index));
         let ledger = &self.shared.ledger;
         if let (Some(record), Some(definition)) = (ledger.read(index), definition) {
-            let service = service::renewed(&record.service, want, clock::now(), &definition.policy);
+            let service = service::renewed(&record.service, starts, clock::now(), &definition.policy);
             self.note(
                 index,
                 ledger.write(index, &Record { seq: record.seq + 1, service, child: Child::default(), ..record }),

@@ -277,11 +277,9 @@ impl Sheet {
     }
 
     fn stop(&mut self, now: Time, policy: &Policy) {
-        if self.next == Next::Run && self.run.after == After::Leave {
-            return;
-        }
         self.up = false;
         match self.next {
+            Next::Run if self.run.after == After::Leave => {}
             Next::Run if self.run.is_ending() => self.run.after = After::Down,
             Next::Run => self.end(After::Down, now, policy),
             Next::Stray | Next::Down => {}

@@ -58,11 +58,9 @@ fn leave_planning(service: &mut Service, then: Then, phase: Phase, now: Time) ->
 }
 
 pub(super) fn stop(service: &mut Service, now: Time, policy: &Policy) -> Option<Action> {
-    if let Phase::Stopping { then: Then::Leave, .. } = service.phase {
-        return None;
-    }
     service.want = false;
     match service.phase {
+        Phase::Stopping { then: Then::Leave, .. } => None,
         Phase::Stopping { stage, deadline, .. } => {
             service.phase = Phase::Stopping { stage, deadline, then: Then::Down };
             None

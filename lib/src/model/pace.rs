@@ -18,6 +18,8 @@ pub struct Pace {
     next: Time,
     /// Until then there is a storm.
     storm: Time,
+    /// Until then there is none, whatever ends.
+    calm: Time,
 }
 
 impl Pace {
@@ -28,9 +30,11 @@ impl Pace {
     const PAUSE: Span = Span(10);
     /// A storm does not end soon, and its end is no loss.
     const STORM: Span = Span::seconds(10);
+    /// What was stopped or killed is gone by then.
+    const CALM: Span = Span::seconds(1);
 
     /// There is no storm.
-    pub const CALM: Pace = Pace { began: Time(0), next: Time(0), storm: Time(0) };
+    pub const NEW: Pace = Pace { began: Time(0), next: Time(0), storm: Time(0), calm: Time(0) };
 
     /// How many may be reaped now.
     pub fn begin(&mut self, now: Time) -> u64 {
@@ -43,10 +47,20 @@ impl Pace {
 
     /// So many were reaped, and there may be more.
     pub fn go_on(&mut self, now: Time) {
-        if now.since(self.began) >= Pace::LONG {
+        if now.since(self.began) >= Pace::LONG && now >= self.calm {
             self.storm = now.plus(Pace::STORM);
         }
-        self.next = if now < self.storm { now.plus(Pace::PAUSE) } else { now };
+        self.next = if self.is_storm(now) { now.plus(Pace::PAUSE) } else { now };
+    }
+
+    /// What ends now was asked to: that is a crowd, though it is as many, and takes as long.
+    pub fn expect(&mut self, now: Time) {
+        *self = Pace { calm: now.plus(Pace::CALM), ..Pace::NEW };
+    }
+
+    /// Whether there is a storm.
+    pub fn is_storm(&self, now: Time) -> bool {
+        now < self.storm
     }
 
     /// When the next may be reaped.
@@ -73,13 +87,25 @@ mod tests {
 
     #[test]
     fn a_crowd_is_reaped_without_a_pause_and_a_storm_at_its_pace() {
-        let mut pace = Pace::CALM;
+        let mut pace = Pace::NEW;
         assert_eq!(reaped(&mut pace, Time(1000), Span(1)), 20_000);
         // Others have the processor once; from then on there is a storm.
         pace.begin(Time(2000));
         pace.go_on(Time(2100));
         assert_eq!((pace.begin(Time(2109)), pace.next()), (0, Time(2110)));
         assert_eq!(reaped(&mut pace, Time(2110), Span(0)), 2000);
+        assert_eq!(
+            (pace.is_storm(Time(12_099)), pace.is_storm(Time(12_100)), Pace::NEW.is_storm(Time(9))),
+            (true, false, false)
+        );
         assert_eq!(reaped(&mut pace, Time(13_000), Span(1)), 20_000);
+        // Its end is a crowd, whoever has the processor meanwhile; one that goes on is seen soon enough.
+        pace.begin(Time(20_000));
+        pace.expect(Time(20_000));
+        pace.go_on(Time(20_100));
+        assert_eq!((pace.begin(Time(20_100)), pace.is_storm(Time(20_100))), (Pace::AT_ONCE, false));
+        pace.begin(Time(20_900));
+        pace.go_on(Time(21_000));
+        assert!(pace.is_storm(Time(21_000)));
     }
 }

@@ -17,7 +17,7 @@ pub struct Crowd {
 
 impl Crowd {
     /// Nobody.
-    pub const NONE: Crowd = Crowd { pace: Pace::CALM, is_left: false, reaped: 0 };
+    pub const NONE: Crowd = Crowd { pace: Pace::NEW, is_left: false, reaped: 0 };
 
     /// How many are to be reaped at most before something else is looked at.
     pub fn most(&mut self) -> u64 {
@@ -35,7 +35,7 @@ impl Crowd {
         if self.reaped >= BEFORE_A_LOOK {
             self.reaped = 0;
             if process::children().len() > MANY {
-                self.pace = Pace::CALM;
+                self.pace = Pace::NEW;
                 return;
             }
         }
@@ -54,6 +54,11 @@ impl Crowd {
         self.is_left
     }
 
+    /// Whether processes are made and end as fast as they can.
+    pub fn is_storm(&self) -> bool {
+        self.pace.is_storm(clock::now())
+    }
+
     /// When the next are to be reaped; `None`: when something ends.
     pub fn next(&self) -> Option<Time> {
         self.is_left.then(|| self.pace.next())
@@ -61,6 +66,6 @@ impl Crowd {
 
     /// What ends now was asked to.
     pub fn is_expected(&mut self) {
-        self.pace = Pace::CALM;
+        self.pace.expect(clock::now());
     }
 }

@@ -90,6 +90,8 @@ struct Supervisor<'a> {
     group: Option<Group>,
     /// Its children that have ended.
     crowd: Crowd,
+    /// Until then nothing but the main process goes on: it has its turn to end.
+    turn: Time,
     lines: Lines,
     commands: Commands,
     /// What zei-init was last told; `None`: it waits for a word from this one, whatever it is.
@@ -293,6 +295,7 @@ impl Supervisor<'_> {
         match action {
             Action::Spawn => {
                 (self.alone, self.asked, self.main, self.adopted) = (false, BTreeSet::new(), None, false);
+                self.turn = Time::NEVER;
                 self.voice.forget();
                 self.jobs.forget();
                 return Some(self.launch());

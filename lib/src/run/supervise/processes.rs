@@ -5,7 +5,7 @@
 use super::Supervisor;
 use crate::exit::Exit;
 use crate::model::service::{Beside, Ending, Event, Kind, Phase, Service, Stage};
-use crate::model::time::Span;
+use crate::model::time::{Span, Time};
 use crate::signal;
 use crate::sys::cgroup::Group;
 use crate::sys::owned::Whole;
@@ -138,8 +138,15 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn ask(&mut self, number: u8, group: bool) {
+        // So long the main process has all that others would take from it.
+        const TURN: Span = Span(50);
         self.kill_probe();
         let Some(main) = self.service.process else { return };
+        // In a storm it would wait for its turn among all that run. A predecessor may have seen one, and stopped them.
+        let alone = self.crowd.is_storm() || self.adopted;
+        if alone {
+            let _they_go_on_later = self.whole().find(true);
+        }
         for number in [number, signal::CONT] {
             let sent = match &self.main {
                 Some(held) if group => held.signal_group(number),
@@ -155,6 +162,17 @@ impl Supervisor<'_> {
                 }
             }
         }
+        if alone {
+            // What ends now was asked to.
+            self.crowd.is_expected();
+            self.turn = clock::now().plus(TURN);
+        }
+    }
+
+    /// The main process has had its turn: the others go on.
+    pub(super) fn end_turn(&mut self) {
+        self.turn = Time::NEVER;
+        self.whole().find(false).0.signal(&[signal::CONT], &mut BTreeSet::new());
     }
 
     /// All that belongs to the service.
@@ -169,6 +187,7 @@ impl Supervisor<'_> {
 
     pub(super) fn ask_rest(&mut self) -> Option<Event> {
         self.kill_probe();
+        self.turn = Time::NEVER;
         let (all, frozen) = self.whole().find(false);
         self.looked = clock::now();
         all.signal(if frozen { &[signal::TERM] } else { &[signal::TERM, signal::CONT] }, &mut self.asked);
@@ -181,6 +200,7 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn kill(&mut self) -> Option<Event> {
+        self.turn = Time::NEVER;
         let again = self.killed.replace(self.service.since) == Some(self.service.since);
         let grouped = self.group.as_ref().map_or(0, Group::kill);
         let (all, _frozen) = self.whole().find(again);

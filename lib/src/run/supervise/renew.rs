@@ -8,6 +8,7 @@
 use super::Supervisor;
 use crate::exit;
 use crate::model::service::Beside;
+use crate::model::time::Time;
 use crate::sys::ledger;
 use crate::sys::raw::{self, Strings};
 use nix::errno::Errno;
@@ -34,7 +35,10 @@ impl Supervisor<'_> {
     /// Whether it is to go over to another program, and nothing runs beside the service, which that would have to kill.
     pub(super) fn may_renew(&self) -> bool {
         let is_asked = self.called.program != self.calls.program;
-        is_asked && !self.crowd.is_left() && !matches!(self.service.beside, Beside::Job { .. })
+        is_asked
+            && !self.crowd.is_left()
+            && self.turn == Time::NEVER
+            && !matches!(self.service.beside, Beside::Job { .. })
     }
 
     /// Goes over to it. Returns the exit code where that can't be done: the service is left to a successor then.

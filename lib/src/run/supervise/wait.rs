@@ -22,7 +22,7 @@ pub struct Woken([bool; SOURCES]);
 impl Supervisor<'_> {
     /// Sleeps until there is something to do, or the deadline has come. Only what this service has is polled.
     pub(super) fn wait(&self) -> Woken {
-        let deadline = self.service.deadline().unwrap_or(Time::NEVER).min(self.look_at_clock());
+        let deadline = self.service.deadline().unwrap_or(Time::NEVER).min(self.look_at_clock()).min(self.turn);
         let next = self.crowd.next();
         let timeout = match next.map_or(deadline, |next| next.min(deadline)) {
             Time::NEVER => PollTimeout::NONE,
@@ -74,6 +74,9 @@ impl Supervisor<'_> {
         }
         if slot || self.look_at_clock() != Time::NEVER {
             self.take_slot();
+        }
+        if clock::now() >= self.turn {
+            self.end_turn();
         }
         if self.service.deadline().is_some_and(|deadline| clock::now() >= deadline) {
             self.feed(Event::Timer);

@@ -38,16 +38,21 @@ impl Whole {
     }
 
     /// Stops children and orphans, each as it is met, the newest first: they are the ones that live, where something makes
-    /// others all the time. Returns how many.
+    /// others all the time. Returns how many; what is older may be left out where that is more than none.
     fn stop_nearest(&mut self, stopped: &mut BTreeSet<u32>) -> usize {
-        let mut count = 0;
-        for pid in children().into_iter().rev() {
-            if !stopped.contains(&pid) {
-                if process::has_child_ended(pid) {
-                    stopped.insert(pid);
-                } else {
-                    count += stop((pid, None), stopped);
-                }
+        // So many in a row that have ended: there are newer ones by now.
+        const ENDED: usize = 32;
+        let (mut count, mut ended) = (0, 0);
+        for pid in children().into_iter().rev().filter(|pid| !stopped.contains(pid)).collect::<Vec<_>>() {
+            if process::has_child_ended(pid) {
+                stopped.insert(pid);
+                ended += 1;
+            } else {
+                count += stop((pid, None), stopped);
+                ended = 0;
+            }
+            if count > 0 && ended >= ENDED {
+                return count;
             }
         }
         let Some(orphans) = self.orphans else { return count };
@@ -56,10 +61,17 @@ impl Whole {
                 continue;
             }
             match orphans.hold_one(pid, false) {
-                Some(held) => count += stop(held, stopped),
+                Some(held) => {
+                    count += stop(held, stopped);
+                    ended = 0;
+                }
                 None => {
                     self.strangers.insert(pid);
+                    ended += 1;
                 }
+            }
+            if count > 0 && ended >= ENDED {
+                break;
             }
         }
         count

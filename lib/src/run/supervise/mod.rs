@@ -100,6 +100,8 @@ struct Supervisor<'a> {
     init: nix::unistd::Pid,
     /// Nothing starts before what was accepted is done.
     holds: bool,
+    /// When the service last changed, until that is told.
+    changed: Option<Time>,
     /// It starts without its dependencies, as somebody has asked for.
     alone: bool,
     /// What was asked to end of what the main process has left behind: each only once.
@@ -263,10 +265,12 @@ impl Supervisor<'_> {
         let before = self.service;
         let mut next = Some(event);
         while let Some(event) = next {
-            let (service, action) = service::step(self.service, event, clock::now(), &self.definition.policy);
+            let now = clock::now();
+            let (service, action) = service::step(self.service, event, now, &self.definition.policy);
             let changed = service != self.service;
             if changed {
                 self.service = service;
+                self.changed = Some(now);
                 self.record();
             }
             next = action.and_then(|action| self.perform(action)).or_else(|| self.start_if_free());
@@ -279,6 +283,7 @@ impl Supervisor<'_> {
             self.publish();
             self.tell(&before);
         }
+        self.changed = None;
         if !self.leaves_lines() {
             self.settle();
         }
@@ -359,7 +364,14 @@ impl Supervisor<'_> {
     /// Tells the journal, in which no state is left out, however short it is.
     #[inline(never)]
     fn note(&mut self) {
-        self.journal.note(Entry::of(&self.status(), clock::now().0, clock::wall()));
+        self.journal.note(self.entry(&self.status()));
+    }
+
+    /// Of when that came to be: what followed from it may have taken a while.
+    fn entry(&self, status: &Status) -> Entry {
+        let now = clock::now();
+        let at = self.changed.unwrap_or(now);
+        Entry::of(status, at.0, clock::wall().saturating_sub(now.since(at).0))
     }
 
     /// Tells whoever may be interested: the status file, those who wait on it, the journal, zei-init.
@@ -368,7 +380,7 @@ impl Supervisor<'_> {
         if let Some(place) = &mut self.place {
             place.write(status.encode().as_bytes());
         }
-        self.journal.note(Entry::of(&status, clock::now().0, clock::wall()));
+        self.journal.note(self.entry(&status));
         let standing = Some(Standing::of(&self.service));
         let report = self.report.as_ref().filter(|_| standing != self.standing);
         self.standing = standing;

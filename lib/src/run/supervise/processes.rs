@@ -163,8 +163,6 @@ impl Supervisor<'_> {
             }
         }
         if alone {
-            // What ends now was asked to.
-            self.crowd.is_expected();
             self.turn = clock::now().plus(TURN);
         }
     }
@@ -172,7 +170,7 @@ impl Supervisor<'_> {
     /// The main process has had its turn: the others go on.
     pub(super) fn end_turn(&mut self) {
         self.turn = Time::NEVER;
-        self.whole().find(false).0.signal(&[signal::CONT], &mut BTreeSet::new());
+        self.whole().listed().signal(&[signal::CONT], &mut BTreeSet::new());
     }
 
     /// All that belongs to the service.

@@ -22,8 +22,7 @@ impl Whole {
             self.stop_what_runs(&mut stopped, until);
             // The pid of one that has ended may be another's by now.
             self.strangers.clear();
-            let mut all = self.nearest(true);
-            all.look_below(listed_children, |_| true);
+            let all = self.listed();
             let there: BTreeSet<u32> = all.0.iter().map(|(pid, _)| *pid).collect();
             stopped.retain(|pid| there.contains(pid));
             if all.signal(&[signal::STOP], &mut stopped) == 0 || clock::now() >= until {
@@ -38,7 +37,7 @@ impl Whole {
     }
 
     /// Stops children and orphans, each as it is met, the newest first: they are the ones that live, where something makes
-    /// others all the time. Returns how many; what is older may be left out where that is more than none.
+    /// others all the time. Returns how many. What is older than many that have ended may be left out.
     fn stop_nearest(&mut self, stopped: &mut BTreeSet<u32>) -> usize {
         // So many in a row that have ended: there are newer ones by now.
         const ENDED: usize = 32;
@@ -56,6 +55,7 @@ impl Whole {
             }
         }
         let Some(orphans) = self.orphans else { return count };
+        ended = 0;
         for pid in listed_children(orphans.init).into_iter().rev() {
             if stopped.contains(&pid) || self.strangers.contains(&pid) {
                 continue;
@@ -70,7 +70,7 @@ impl Whole {
                     ended += 1;
                 }
             }
-            if count > 0 && ended >= ENDED {
+            if ended >= ENDED {
                 break;
             }
         }

@@ -86,15 +86,13 @@ impl Orphans {
     pub fn exist_but(&self, spared: Option<u32>) -> bool {
         let is_left = |pid: u32| Some(pid) != spared && self.hold_one(pid, false).is_some();
         // Where there are many, it is soon found among the newest.
-        if listed_children(self.init).into_iter().rev().any(is_left) {
-            return true;
-        }
-        let children = all_children(self.init);
+        const NEWEST: usize = 100;
+        let children = listed_children(self.init);
         if children.is_empty() {
             // This process itself is one of them, unless zei-init is gone and its children are another's.
             return nix::unistd::getppid().as_raw().unsigned_abs() == self.init;
         }
-        children.into_iter().any(is_left) || process::exists(is_left)
+        children.into_iter().rev().take(NEWEST).any(is_left) || process::exists(is_left)
     }
 
     /// One that lives. Held first: as long as it has not ended, its pid is no other's. Without pidfd (ENOSYS) by its pid.

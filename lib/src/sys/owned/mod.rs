@@ -89,9 +89,14 @@ impl Whole {
         if fast || self.orphans.is_some() || children().len() > MANY {
             return (self.freeze(), true);
         }
+        (self.listed(), false)
+    }
+
+    /// All that there is, where nothing makes others.
+    pub fn listed(&mut self) -> Targets {
         let mut all = self.nearest(true);
         all.look_below(listed_children, |_| true);
-        (all, false)
+        all
     }
 
     /// All that there is, by their pids; nothing is reaped.

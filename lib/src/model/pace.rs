@@ -27,7 +27,7 @@ impl Pace {
     const AT_ONCE: u64 = 20;
     /// That takes so long only where many others run.
     const LONG: Span = Span(10);
-    const PAUSE: Span = Span(10);
+    const PAUSE: Span = Span(25);
     /// A storm does not end soon, and its end is no loss.
     const STORM: Span = Span::seconds(10);
     /// What was stopped or killed is gone by then.

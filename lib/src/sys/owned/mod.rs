@@ -106,17 +106,18 @@ impl Whole {
         all.0.into_iter().map(|(pid, _)| pid).collect()
     }
 
-    /// The same without looking below. `reaps`: children that have ended are reaped; otherwise they are among the others,
-    /// and an orphan may be missing whose siblings end just then.
-    fn nearest(&mut self, reaps: bool) -> Targets {
+    /// The same without looking below. `living`: without children that have ended; otherwise they are among the others, and
+    /// an orphan may be missing whose siblings end just then. Nothing is reaped: where there is a limit of processes, each
+    /// that is makes room for another.
+    fn nearest(&mut self, living: bool) -> Targets {
         let mut near = Vec::new();
         for pid in children() {
-            if !reaps || self.awaited.contains(&Some(pid)) || !process::reap_now(pid) {
+            if !living || self.awaited.contains(&Some(pid)) || !process::has_child_ended(pid) {
                 near.push((pid, None));
             }
         }
         if let Some(orphans) = self.orphans {
-            for pid in if reaps { all_children(orphans.init) } else { listed_children(orphans.init) } {
+            for pid in if living { all_children(orphans.init) } else { listed_children(orphans.init) } {
                 if self.strangers.contains(&pid) {
                     continue;
                 }

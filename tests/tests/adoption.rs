@@ -1,6 +1,7 @@
 //! A killed supervisor's successor takes the running service over.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use zei::exit::Exit;
@@ -158,6 +159,34 @@ fn an_adopted_service_gets_its_stop_signal_once_and_in_its_place_in_the_order() 
     }
     assert_eq!(tree.stop().0, 0);
     assert_eq!(tree.journal.all(), ["db up", "web up", "web TERM", "db TERM"]);
+}
+
+#[test]
+fn what_the_main_process_waits_for_goes_on_while_an_adopted_service_is_stopped() {
+    // The child answers once the stop has begun, and only that ends the main process.
+    let child = "while read word <$D/gate; do echo $word >$J; done";
+    let plan = Plan::new(&format!(
+        "services:\n  web: {{stop_grace_period: 1h, stop_scope: process, \
+         shell: 'trap \"echo asked >$J\" TERM; ({child}) & echo up >$J; wait; read end <$D/end'}}\n"
+    ));
+    for name in ["gate", "end"] {
+        nix::unistd::mkfifo(&plan.directory().join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let tree = plan.start();
+    tree.journal.expect("up");
+    let before = tree.until_state("web", State::Running);
+    orphan(&tree, "web", &before);
+    tree.ask("stop web --no-wait");
+    tree.journal.expect("asked");
+    let write = |name: &str| {
+        let both_ways = fs::File::options().read(true).write(true).open(tree.directory().join(name)).unwrap();
+        (&both_ways).write_all(b"answer\n").unwrap();
+        both_ways
+    };
+    let _open = write("gate");
+    tree.journal.expect("answer");
+    let _open = write("end");
+    tree.until_state("web", State::Stopped);
 }
 
 #[test]

@@ -92,8 +92,8 @@ mod tests {
         // Others have the processor once; from then on there is a storm.
         pace.begin(Time(2000));
         pace.go_on(Time(2100));
-        assert_eq!((pace.begin(Time(2109)), pace.next()), (0, Time(2110)));
-        assert_eq!(reaped(&mut pace, Time(2110), Span(0)), 2000);
+        assert_eq!((pace.begin(Time(2124)), pace.next()), (0, Time(2125)));
+        assert_eq!(reaped(&mut pace, Time(2125), Span(0)), 800);
         assert_eq!(
             (pace.is_storm(Time(12_099)), pace.is_storm(Time(12_100)), Pace::NEW.is_storm(Time(9))),
             (true, false, false)

@@ -28,7 +28,7 @@ impl Crowd {
     /// So many were reaped, and there may be more.
     pub fn goes_on(&mut self, count: u64) {
         // That takes half a second at the pace of a storm.
-        const BEFORE_A_LOOK: u64 = 1000;
+        const BEFORE_A_LOOK: u64 = 400;
         // More than a limit of processes for a container usually is: too many to be left.
         const MANY: usize = 5000;
         self.reaped += count;

@@ -33,55 +33,64 @@ impl Whole {
 
     /// Looks for what is not `stopped` until there is hardly anything that runs.
     fn stop_what_runs(&mut self, stopped: &mut BTreeSet<u32>, until: Time) {
-        while clock::now() < until && self.stop_nearest(stopped) > 0 {}
+        let mut living = Targets::default();
+        loop {
+            let count = self.stop_nearest(stopped, &mut living);
+            // What was stopped while it made another has made it by now, and that goes on.
+            let new = |pid| main_threads_children(pid).into_iter().filter(|pid| !stopped.contains(pid)).collect();
+            living.look_below(new, |_| true);
+            if count + living.signal(&[signal::STOP], stopped) == 0 || clock::now() >= until {
+                return;
+            }
+        }
     }
 
     /// Stops children and orphans, each as it is met, the newest first: they are the ones that live, where something makes
-    /// others all the time. Returns how many. What is older than many that have ended may be left out.
-    fn stop_nearest(&mut self, stopped: &mut BTreeSet<u32>) -> usize {
+    /// others all the time. Returns how many, which are among the `living` then. What is older than many that have ended
+    /// may be left out.
+    fn stop_nearest(&mut self, stopped: &mut BTreeSet<u32>, living: &mut Targets) -> usize {
         // So many in a row that have ended: there are newer ones by now.
         const ENDED: usize = 32;
-        let (mut count, mut ended) = (0, 0);
+        let before = living.0.len();
+        let mut ended = 0;
         for pid in children().into_iter().rev().filter(|pid| !stopped.contains(pid)).collect::<Vec<_>>() {
             if process::has_child_ended(pid) {
                 stopped.insert(pid);
                 ended += 1;
             } else {
-                count += stop((pid, None), stopped);
+                living.stop((pid, None), stopped);
                 ended = 0;
             }
-            if count > 0 && ended >= ENDED {
-                return count;
+            if ended >= ENDED && living.0.len() > before {
+                return living.0.len() - before;
             }
         }
-        let Some(orphans) = self.orphans else { return count };
+        let Some(orphans) = self.orphans else { return living.0.len() - before };
         ended = 0;
         for pid in listed_children(orphans.init).into_iter().rev() {
             if stopped.contains(&pid) || self.strangers.contains(&pid) {
                 continue;
             }
-            match orphans.hold_one(pid, false) {
-                Some(held) => {
-                    count += stop(held, stopped);
-                    ended = 0;
-                }
-                None => {
-                    self.strangers.insert(pid);
-                    ended += 1;
-                }
+            if let Some(held) = orphans.hold_one(pid, false) {
+                living.stop(held, stopped);
+                ended = 0;
+            } else {
+                self.strangers.insert(pid);
+                ended += 1;
             }
             if ended >= ENDED {
                 break;
             }
         }
-        count
+        living.0.len() - before
     }
 }
 
-/// Stops this one, and its children: where it is stopped between fork and exit, the child goes on making others.
-fn stop(found: (u32, Option<OwnedFd>), stopped: &mut BTreeSet<u32>) -> usize {
-    let mut family = Targets(vec![found]);
-    let count = family.signal(&[signal::STOP], stopped);
-    family.look_below(main_threads_children, |pid| !stopped.contains(&pid));
-    count + family.signal(&[signal::STOP], stopped)
+impl Targets {
+    /// Stops one more.
+    fn stop(&mut self, found: (u32, Option<OwnedFd>), stopped: &mut BTreeSet<u32>) {
+        let found = Targets(vec![found]);
+        found.signal(&[signal::STOP], stopped);
+        self.0.extend(found.0);
+    }
 }

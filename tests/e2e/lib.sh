@@ -23,6 +23,8 @@ PATIENCE=${ZEI_E2E_PATIENCE:-20}
 # For the next `launch`: variables of the container, and further options of `docker run`.
 BOOT_ENV=()
 DOCKER_OPTIONS=()
+# Not empty: the container may be at its limit of processes, so that no other can be made in it at times.
+CROWDED=''
 KEEPER='' INIT='' CONTAINER='' CODE='' OUT='' ERR='' TOOK=''
 declare -A READERS
 
@@ -219,7 +221,15 @@ init_pid() { # waits for find_init
 
 inside() { # COMMAND…: runs it beside the services, as root; standard input is passed on
     case "$WORLD" in
-    docker) docker exec -i "$CONTAINER" "$@" ;;
+    docker)
+        local code end=$((SECONDS + PATIENCE))
+        while :; do
+            code=0
+            docker exec -i "$CONTAINER" "$@" || code=$?
+            # Docker's own code where it can make no process there.
+            [ -n "$CROWDED" ] && [ "$code" -eq 126 ] && [ "$SECONDS" -lt "$end" ] || return "$code"
+        done
+        ;;
     namespace)
         init_pid
         local user=()

@@ -101,6 +101,11 @@ pub enum Id {
     OnFailure,
     Autostart,
     Umask,
+    Nice,
+    OomScoreAdj,
+    Ulimits,
+    NoNewPrivileges,
+    Capabilities,
     /// Known by name only: this version cannot do it yet.
     Later,
 }
@@ -184,11 +189,17 @@ pub const KEYS: &[Key] = &[
     key(Id::Autostart, "autostart", &[], BOTH, "false: defined, not started unless something needs it"),
     key(Id::Umask, "umask", &[], ALL, "file mode creation mask, octal"),
     key(Id::Later, "control_group", &[], TOP, "the group that may control services"),
-    key(Id::Later, "nice", &[], ALL, "scheduling priority"),
-    key(Id::Later, "oom_score_adj", &[], ALL, "how soon the kernel kills it when memory is short"),
-    key(Id::Later, "ulimits", &[], ALL, "resource limits"),
-    key(Id::Later, "no_new_privileges", &[], ALL, "no setuid program gives it rights"),
-    key(Id::Later, "capabilities", &[], ALL, "the capabilities it keeps"),
+    key(Id::Nice, "nice", &[], ALL, "its share of the processors: -20 (most) to 19 (least)"),
+    key(
+        Id::OomScoreAdj,
+        "oom_score_adj",
+        &[],
+        ALL,
+        "how soon it is killed when memory is short: -1000 (never) to 1000",
+    ),
+    key(Id::Ulimits, "ulimits", &[], ALL, "resource limits: each a number, soft:hard, or a map"),
+    key(Id::NoNewPrivileges, "no_new_privileges", &[], ALL, "no setuid program gives it rights; false"),
+    key(Id::Capabilities, "capabilities", &[], ALL, "the only capabilities it has or can get, whoever it runs as"),
     key(Id::Later, "listen", &[], ALL, "sockets that are held for it"),
 ];
 

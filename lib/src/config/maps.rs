@@ -33,8 +33,18 @@ const fn word(name: &'static str, doc: &'static str) -> Word {
 }
 
 /// All maps, in the order of the manual.
-pub const MAPS: &[&Map] =
-    &[&DEPENDENCY, &READY, &NOTIFY, &HEALTHCHECK, &HEALTHCHECK_TEST, &RESTART_BACKOFF, &HOOK, &EXIT, &EXIT_WHEN];
+pub const MAPS: &[&Map] = &[
+    &DEPENDENCY,
+    &READY,
+    &NOTIFY,
+    &HEALTHCHECK,
+    &HEALTHCHECK_TEST,
+    &RESTART_BACKOFF,
+    &HOOK,
+    &ULIMIT,
+    &EXIT,
+    &EXIT_WHEN,
+];
 
 pub(super) const DEPENDENCY: Map = Map {
     owners: &[Id::DependsOn],
@@ -111,6 +121,15 @@ pub(super) const HOOK: Map = Map {
         word("command", "a list, executed as written, or a string, split by shell quoting rules"),
         word("shell", "a text for /bin/sh -c, instead of command"),
         word("timeout", "then it is killed, and has failed; 10s, for pre_start no limit"),
+    ],
+};
+
+pub(super) const ULIMIT: Map = Map {
+    owners: &[Id::Ulimits],
+    path: &["*"],
+    words: &[
+        word("soft", "what holds, until the process raises it: a number, or unlimited"),
+        word("hard", "how far it can: a number, or unlimited"),
     ],
 };
 

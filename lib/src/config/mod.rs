@@ -28,6 +28,7 @@ mod keys;
 mod layers;
 mod maps;
 mod node;
+mod privileges;
 mod probe;
 mod problem;
 mod ready;

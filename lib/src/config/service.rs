@@ -7,7 +7,7 @@ use crate::config::keys::Id;
 use crate::config::layers::{Entry, Section};
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Fault, Faults, Report};
-use crate::config::{Context, environment, health, hooks, identity, ready, restart, values};
+use crate::config::{Context, environment, health, hooks, identity, privileges, ready, restart, values};
 use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, ServiceSpec, StopScope};
 use crate::name::ServiceName;
 use crate::signal;
@@ -108,6 +108,7 @@ fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Ve
         stderr,
         json_logs: boolean(Id::JsonLogs).unwrap_or(false),
         umask: scope.read(Id::Umask, values::umask),
+        privileges: privileges::read(scope),
         policy,
         ready: ready.test,
         health,

@@ -8,6 +8,7 @@ pub mod init;
 pub mod kills;
 pub mod order;
 pub mod pace;
+pub mod privileges;
 pub mod pump;
 pub mod record;
 pub mod service;

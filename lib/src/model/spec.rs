@@ -3,6 +3,7 @@
 //! Owns: the types between `config`, which fills them, and `run`, which acts on them.
 //! Must never: read YAML, resolve a user, or act.
 
+use crate::model::privileges::Privileges;
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::protocol::needs;
@@ -118,6 +119,8 @@ pub struct ServiceSpec {
     pub json_logs: bool,
     /// File mode creation mask; `None`: zei-init's.
     pub umask: Option<u32>,
+    /// What its processes may do and use.
+    pub privileges: Privileges,
     /// All that its life depends on.
     pub policy: Policy,
     /// How it is known that it is ready; `None`: as soon as it runs.

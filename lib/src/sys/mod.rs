@@ -14,6 +14,7 @@ pub mod nowait;
 pub mod oom;
 pub mod owned;
 pub mod pipe;
+pub mod privileges;
 pub mod process;
 pub mod raw;
 pub mod say;

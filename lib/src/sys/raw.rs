@@ -4,11 +4,13 @@
 //! anything.
 #![allow(unsafe_code)]
 
+mod capabilities;
 mod memory;
 mod scheduling;
 
+pub use capabilities::{drop_bounding, is_bounding, permitted_capabilities, raise_ambient, set_capabilities};
 pub use memory::{Patient, map, release_stack};
-pub use scheduling::take_short_slices;
+pub use scheduling::{set_nice, take_short_slices};
 
 use crate::exit::Exit;
 use crate::model::service::{Failure, SpawnStage};

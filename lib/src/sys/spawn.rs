@@ -4,8 +4,10 @@
 //! the parent's state in the child, whose memory is the parent's own.
 
 use crate::model::child::Child;
+use crate::model::privileges::Privileges;
 use crate::model::service::{Failure, SpawnStage};
 use crate::signal;
+use crate::sys::privileges::{self, Refused};
 use crate::sys::raw::{self, Descriptors, Strings};
 use core::ffi::CStr;
 use nix::errno::Errno;
@@ -81,6 +83,8 @@ pub struct Spawn<'a> {
     pub umask: Option<u32>,
     /// Working directory.
     pub directory: Option<&'a CStr>,
+    /// What it may do and use; what is refused of it, and need not be, is noted there.
+    pub privileges: Option<(&'a Privileges, &'a Refused)>,
     /// User and group.
     pub ids: Option<(u32, u32)>,
     /// Supplementary groups, taken only together with `ids`.
@@ -107,6 +111,7 @@ impl<'a> Spawn<'a> {
             death_signal: None,
             umask: None,
             directory: None,
+            privileges: None,
             ids: None,
             groups: &[],
         }
@@ -169,8 +174,14 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
     if let Some(directory) = spawn.directory {
         chdir(directory).map_err(at(SpawnStage::Directory))?;
     }
+    if let Some((wanted, refused)) = spawn.privileges {
+        privileges::before_switch(wanted, refused)?;
+    }
     if let Some((uid, gid)) = spawn.ids {
         switch(uid, gid, spawn.groups)?;
+    }
+    if let Some((wanted, _)) = spawn.privileges {
+        privileges::after_switch(wanted)?;
     }
     open_streams(&spawn.streams)?;
     if let Some((descriptor, number)) = spawn.passed {

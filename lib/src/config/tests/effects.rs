@@ -1,6 +1,7 @@
 //! What each key does.
 
 use super::*;
+use crate::model::privileges::{Capabilities, Limit, Ulimit, Wish};
 use crate::model::spec::*;
 use crate::signal;
 use std::ffi::CString;
@@ -20,7 +21,7 @@ fn ids(uid: u32, gid: u32, groups: &[u32]) -> Option<Identity> {
 const WWW: &[&str] = &["HOME=/home/www", "USER=www", "LOGNAME=www", "SHELL=/bin/ash"];
 
 /// Every key of a service but `command`, `shell` and `depends_on`, which have tests of their own.
-const ROWS: &[(&str, Change)] = &[
+pub(super) const ROWS: &[(&str, Change)] = &[
     ("user: www", |s| (s.identity, s.environment) = (ids(80, 80, &[80, 81]), c(WWW))),
     ("user: 80", |s| (s.identity, s.environment) = (ids(80, 80, &[80, 81]), c(WWW))),
     ("user: \"www:db\"", |s| (s.identity, s.environment) = (ids(80, 70, &[80, 81]), c(WWW))),
@@ -104,7 +105,42 @@ const ROWS: &[(&str, Change)] = &[
     ("umask: 27", |s| s.umask = Some(0o27)),
     ("umask: \"0o27\"", |s| s.umask = Some(0o27)),
     ("umask: 0", |s| s.umask = Some(0)),
+    ("nice: -5", |s| s.privileges.nice = must(-5)),
+    ("nice: \"19?\"", |s| s.privileges.nice = may(19)),
+    ("oom_score_adj: 1000", |s| s.privileges.oom_score_adj = must(1000)),
+    ("oom_score_adj: -1000?", |s| s.privileges.oom_score_adj = may(-1000)),
+    ("ulimits: {nofile: 1024, core: 0}", |s| {
+        s.privileges.ulimits = vec![limit(Limit::Nofile, 1024, 1024, false), limit(Limit::Core, 0, 0, false)];
+    }),
+    ("ulimits: {nofile: {soft: 1024, hard: 2048?}}", |s| {
+        s.privileges.ulimits = vec![limit(Limit::Nofile, 1024, 2048, true)];
+    }),
+    ("ulimits: {memlock: -1, stack: \"8388608:unlimited\", nproc: unlimited?}", |s| {
+        const NONE: u64 = Ulimit::UNLIMITED;
+        s.privileges.ulimits = vec![
+            limit(Limit::Memlock, NONE, NONE, false),
+            limit(Limit::Stack, 8_388_608, NONE, false),
+            limit(Limit::Nproc, NONE, NONE, true),
+        ];
+    }),
+    ("no_new_privileges: true", |s| s.privileges.no_new_privileges = true),
+    ("no_new_privileges: false", |_| {}),
+    ("capabilities: [NET_BIND_SERVICE, cap_chown]", |s| s.privileges.capabilities = must(Capabilities(1 << 10 | 1))),
+    ("capabilities: cap_net_bind_service?", |s| s.privileges.capabilities = may(Capabilities(1 << 10))),
+    ("capabilities: []", |s| s.privileges.capabilities = must(Capabilities(0))),
 ];
+
+fn must<T>(value: T) -> Option<Wish<T>> {
+    Some(Wish { value, lenient: false })
+}
+
+fn may<T>(value: T) -> Option<Wish<T>> {
+    Some(Wish { value, lenient: true })
+}
+
+fn limit(kind: Limit, soft: u64, hard: u64, lenient: bool) -> Wish<Ulimit> {
+    Wish { value: Ulimit { kind, soft, hard }, lenient }
+}
 
 #[test]
 fn every_key_has_exactly_its_effect() {

@@ -12,7 +12,9 @@ fn shown<'t>(texts: impl IntoIterator<Item = &'t String>, path: &[&str]) -> bool
         let document = node::parse(0, text).unwrap();
         path.iter()
             .try_fold(&document, |node, name| match &node.value {
-                Value::Map(members) => members.iter().find(|member| member.key == *name).map(|member| &member.node),
+                Value::Map(members) => {
+                    members.iter().find(|member| [member.key.as_str(), "*"].contains(name)).map(|member| &member.node)
+                }
                 _ => None,
             })
             .is_some()
@@ -21,8 +23,11 @@ fn shown<'t>(texts: impl IntoIterator<Item = &'t String>, path: &[&str]) -> bool
 
 #[test]
 fn every_word_of_every_map_is_read_and_shown_by_a_row() {
-    let rows: Vec<String> =
-        ROWS.iter().map(|(keys, _)| keys.lines().map(|l| format!("{}\n", l.trim())).collect()).collect();
+    let rows: Vec<String> = ROWS
+        .iter()
+        .chain(effects::ROWS)
+        .map(|(keys, _)| keys.lines().map(|l| format!("{}\n", l.trim())).collect())
+        .collect();
     let exits: Vec<String> = EXITS.iter().map(|(value, _)| format!("exit: {value}")).collect();
     let dependency = ["depends_on: {db: {condition: service_started, restart: true, required: false}}".to_owned()];
     for map in MAPS {
@@ -30,7 +35,7 @@ fn every_word_of_every_map_is_read_and_shown_by_a_row() {
             assert!(!word.doc.is_empty());
             let is_shown = map.owners.iter().any(|owner| {
                 let key = KEYS.iter().find(|key| key.id == *owner).unwrap();
-                let middle = map.path.iter().map(|part| if *part == "*" { "db" } else { part });
+                let middle = map.path.iter().copied();
                 let path: Vec<&str> = [key.name].into_iter().chain(middle).chain([word.name]).collect();
                 shown(rows.iter().chain(&exits).chain(&dependency), &path)
             });
@@ -53,6 +58,22 @@ const SERVICE: &[(&str, &str)] = &[
     ("restart_backoff: {jiter: 1}", r#"restart_backoff.jiter: unknown key (did you mean "jitter"?)"#),
     ("pre_start: {comand: x}", r#"pre_start.comand: unknown key (did you mean "command"?)"#),
     ("post_stop: {shell: x, timout: 1s}", r#"post_stop.timout: unknown key (did you mean "timeout"?)"#),
+    ("ulimits: {nofile: {sofd: 1, hard: 2}}", r#"ulimits.nofile.sofd: unknown key (did you mean "soft"?)"#),
+    ("ulimits: {nofiles: 1}", r#"ulimits.nofiles: is no limit (did you mean "nofile"?)"#),
+    ("ulimits: {nofile: {soft: 1}}", "ulimits.nofile: needs both soft and hard"),
+    ("ulimits: {nofile: {soft: 2, hard: 1}}", "ulimits.nofile: has a soft limit above its hard one"),
+    ("ulimits: {nofile: 1k}", r#"ulimits.nofile: "1k" is neither a whole number nor unlimited"#),
+    (
+        "ulimits: {locks: 1}",
+        "ulimits.locks: has no effect in Linux, and zei knows a service's processes by it; take it away",
+    ),
+    ("ulimits: [nofile]", "ulimits: must be a map such as {nofile: 65536}, not a list"),
+    ("nice: 20", r#"nice: "20" is no whole number from -20 to 19"#),
+    ("oom_score_adj: -1001", r#"oom_score_adj: "-1001" is no whole number from -1000 to 1000"#),
+    (
+        "capabilities: [NET_BIND_SERVIC]",
+        r#"capabilities: "NET_BIND_SERVIC" is no capability (did you mean "NET_BIND_SERVICE"?)"#,
+    ),
     ("reload: {shel: x}", r#"reload.shel: unknown key (did you mean "shell"?)"#),
     ("ready: {tcp: 1, tcp: 2}", r#"ready: "tcp" is given twice; the other is at z.yaml:4"#),
     // Readiness.

@@ -12,7 +12,7 @@ const SERVICE: &[(&str, &str)] = &[
     ("version: 1", "version: can't stand here; it is a key of the top level"),
     ("retries: 5", "retries: can't stand here; it is a key inside healthcheck"),
     ("timeout: 5s", "timeout: can't stand here; it is a key inside ready, healthcheck, pre_start, post_stop, reload"),
-    ("nice: 5", "nice: is not supported by this version of zei; take it away"),
+    ("listen: 5", "listen: is not supported by this version of zei; take it away"),
     ("exec: y", "exec: is the same key as command; keep one of them. The other is at z.yaml:3"),
     ("command: y", r#"command: "command" is given twice; the other is at z.yaml:3"#),
     ("shell: echo", "shell: command and shell can't both be given; keep one of them"),

@@ -17,9 +17,11 @@
 mod keys;
 pub mod plan;
 mod policy;
+mod privileges;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::model::privileges::Privileges;
 use crate::model::service::Kind;
 use crate::model::spec::{Condition, Dependency, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec};
 use crate::name::ServiceName;
@@ -47,6 +49,7 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], places: &[usize], env
     if let Some(umask) = spec.umask {
         set("umask", &umask.to_string());
     }
+    privileges::encode(&spec.privileges, &mut set);
     set(
         "stdin",
         match spec.stdin {
@@ -389,6 +392,11 @@ impl<'a> Definition<'a> {
     /// The cron expression.
     pub fn schedule(&self) -> Option<&'a CStr> {
         self.own.one("schedule")
+    }
+
+    /// What its processes may do and use.
+    pub fn privileges(&self) -> Privileges {
+        privileges::decode(self.own)
     }
 
     /// The supplementary groups.

@@ -44,6 +44,13 @@ pub(crate) fn spec(name: &str) -> ServiceSpec {
         stderr: Output::Join,
         json_logs: false,
         umask: Some(0o27),
+        privileges: Privileges {
+            nice: "-5?".parse().ok(),
+            oom_score_adj: "-999".parse().ok(),
+            ulimits: ["nofile 7 8", "core 0 18446744073709551615?"].map(|text| text.parse().unwrap()).to_vec(),
+            no_new_privileges: true,
+            capabilities: "401".parse().ok(),
+        },
         policy: Policy {
             restart: Restart::OnFailure,
             timer: Some(Timer::Interval(Span(5))),
@@ -71,6 +78,8 @@ fn a_definition_is_read_back_as_it_was_given() {
     let read = Definitions(&bytes).service(1).unwrap();
     assert_eq!(read.name.as_str(), "second");
     assert_eq!(read.policy, services[1].policy);
+    assert_eq!(read.privileges(), services[1].privileges);
+    assert_eq!((read.privileges().ulimits.len(), read.privileges().capabilities.is_some()), (2, true));
     assert_eq!(
         read.arguments().collect::<Vec<_>>(),
         services[1].command.iter().map(|c| c.as_c_str()).collect::<Vec<_>>()

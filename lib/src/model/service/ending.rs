@@ -57,6 +57,12 @@ stages! {
     User = 12, "switch to the user";
     Limits = 14, "set a resource limit";
     Descriptor = 15, "pass the readiness descriptor";
+    Nice = 16, "set nice, for which it needs CAP_SYS_NICE";
+    OomScore = 17, "set oom_score_adj, for which it needs CAP_SYS_RESOURCE";
+    Ulimits = 18, "set ulimits, for which it needs CAP_SYS_RESOURCE";
+    Capabilities = 19, "limit capabilities, for which it needs CAP_SETPCAP";
+    NoNewPrivileges = 20, "set no_new_privileges";
+    Given = 21, "give it capabilities that this container does not have";
     Execute = 13, "execute the program";
 }
 

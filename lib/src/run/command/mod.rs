@@ -146,6 +146,7 @@ impl<'a> Init<'a> {
             nofile: None,
             death_signal: None,
             umask: None,
+            privileges: None,
             directory: None,
             ids: None,
             groups: &[],

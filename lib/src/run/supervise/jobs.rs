@@ -122,10 +122,10 @@ impl Supervisor<'_> {
         };
         let out = self.output_of(kind).map_err(at(SpawnStage::Stdout))?;
         let null = self.null_for_job().map_err(at(SpawnStage::Stdin))?;
-        let groups: Vec<u32> = self.definition.groups().collect();
+        let rights = self.rights()?;
         let arguments = Strings::collect(path.as_deref().into_iter().chain(arguments.iter().copied()));
         let stdin = null.as_ref().map_or(Stream::Same, |null| Stream::Of(null.as_fd()));
-        let base = self.base(arguments, self.environment(&extra), &groups);
+        let base = self.base(arguments, self.environment(&extra), &rights);
         let [_, stdout, stderr] = base.streams;
         let streams = match &out {
             Some(out) => [stdin, Stream::Of(out.as_fd()), Stream::LikeStdout],

@@ -2,10 +2,12 @@
 
 use super::Supervisor;
 use crate::model::definition::{Definition, Target};
+use crate::model::privileges::{Capabilities, Privileges};
 use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
 use crate::sys::cgroup::Group;
 use crate::sys::pipe;
+use crate::sys::privileges::{self, Refused};
 use crate::sys::process;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Session, Spawn, Stream};
@@ -16,6 +18,16 @@ use nix::sys::stat::Mode;
 use nix::unistd::{isatty, tcgetpgrp};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
+
+/// What a process of the service is allowed, and has been refused.
+#[derive(Debug)]
+pub(super) struct Rights {
+    groups: Vec<u32>,
+    privileges: Privileges,
+    /// Capabilities that it should have, and need not.
+    without: Capabilities,
+    refused: Refused,
+}
 
 impl<'a> Supervisor<'a> {
     /// Makes the process; the event says how that went.
@@ -50,6 +62,11 @@ impl<'a> Supervisor<'a> {
             }
             (SpawnStage::User, Some((uid, _))) => text::format(format_args!(" {uid} (user)")),
             (SpawnStage::Group, Some((_, gid))) => text::format(format_args!(" {gid} (group)")),
+            (SpawnStage::Given, _) => {
+                let wanted = definition.privileges().capabilities.map_or(Capabilities::default(), |wish| wish.value);
+                let missing = wanted.without(privileges::own_capabilities());
+                text::format(format_args!(", {} (as docker run --cap-add does)", missing.list()))
+            }
             (
                 SpawnStage::Process
                 | SpawnStage::Record
@@ -61,6 +78,11 @@ impl<'a> Supervisor<'a> {
                 | SpawnStage::Group
                 | SpawnStage::User
                 | SpawnStage::Limits
+                | SpawnStage::Nice
+                | SpawnStage::OomScore
+                | SpawnStage::Ulimits
+                | SpawnStage::Capabilities
+                | SpawnStage::NoNewPrivileges
                 | SpawnStage::Descriptor,
                 _,
             ) => Text::new(),
@@ -73,9 +95,9 @@ impl<'a> Supervisor<'a> {
         let stdin = opened.as_ref().map_or(Stream::Same, |input| Stream::Of(input.as_fd()));
         let terminal = definition.stdin == Input::Inherit && isatty(raw::standard(0)) == Ok(true);
         let passed = self.voice.writer().map_err(at(SpawnStage::Descriptor))?;
-        let groups: Vec<u32> = definition.groups().collect();
+        let rights = self.rights()?;
         let extra = self.extra();
-        let base = self.base(Strings::collect(definition.arguments()), self.environment(&extra), &groups);
+        let base = self.base(Strings::collect(definition.arguments()), self.environment(&extra), &rights);
         let [_, stdout, stderr] = base.streams;
         let outputs = self.voice.outputs().map_err(at(SpawnStage::Stdout))?;
         let [stdout, stderr] = [(&outputs[0], stdout), (&outputs[1], stderr)]
@@ -85,7 +107,7 @@ impl<'a> Supervisor<'a> {
             self.say(format_args!("cannot mark the begin of a run in its output: {why}; it can't be seen to be ready"));
         }
         let group = self.group.as_ref().and_then(Group::entrance);
-        spawn::spawn(&Spawn {
+        let made = spawn::spawn(&Spawn {
             group: group.as_ref().map(AsFd::as_fd),
             record: Some(self.ledger.child_word(self.index)),
             session: match (terminal, tcgetpgrp(raw::standard(0))) {
@@ -98,11 +120,43 @@ impl<'a> Supervisor<'a> {
             passed: passed.as_ref().map(|(descriptor, number)| (descriptor.as_fd(), *number)),
             mark: Some(self.orphans.marks.service(self.index)),
             ..base
-        })
+        });
+        self.tell_refused(&rights);
+        made
+    }
+
+    /// What every process of the service is allowed.
+    pub(super) fn rights(&self) -> Result<Rights, Failure> {
+        let groups = self.definition.groups().collect();
+        let mut privileges = self.definition.privileges();
+        let mut without = Capabilities::default();
+        if let Some(wish) = &mut privileges.capabilities {
+            without = wish.value.without(privileges::own_capabilities());
+            wish.value = wish.value.without(without);
+            if without != Capabilities::default() && !wish.lenient {
+                return Err(at(SpawnStage::Given)(Errno::EPERM));
+            }
+        }
+        Ok(Rights { groups, privileges, without, refused: Refused::default() })
+    }
+
+    /// Says what of it was refused, and need not be.
+    fn tell_refused(&self, rights: &Rights) {
+        if rights.without != Capabilities::default() {
+            self.say(format_args!("runs without {} (capabilities): the container has no more", rights.without.list()));
+        }
+        for stage in SpawnStage::ALL.iter().filter(|stage| rights.refused.get() & 1 << **stage as u32 != 0) {
+            self.say(format_args!("could not {}{}; runs without", stage.text(), self.detail(*stage)));
+        }
     }
 
     /// What every process of the service has, be it its main one or a job.
-    pub(super) fn base<'s>(&'s self, arguments: Strings<'s>, environment: Strings<'s>, groups: &'s [u32]) -> Spawn<'s> {
+    pub(super) fn base<'s>(
+        &'s self,
+        arguments: Strings<'s>,
+        environment: Strings<'s>,
+        rights: &'s Rights,
+    ) -> Spawn<'s> {
         let definition = &self.definition;
         Spawn {
             session: Session::New,
@@ -111,7 +165,8 @@ impl<'a> Supervisor<'a> {
             umask: definition.umask,
             directory: definition.working_dir,
             ids: definition.ids,
-            groups,
+            groups: &rights.groups,
+            privileges: Some((&rights.privileges, &rights.refused)),
             // Signals are as they should be: zei-init has put all dispositions back before it executed this program.
             ..Spawn::new(arguments, environment)
         }

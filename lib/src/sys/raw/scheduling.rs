@@ -40,6 +40,12 @@ pub fn take_short_slices(nanoseconds: u64) -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const all, 0) }).map(drop)
 }
 
+/// Sets this process's nice value, -20 to 19.
+pub fn set_nice(value: i32) -> Result<(), Errno> {
+    // SAFETY: plain numbers; 0 is this process.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, value) }).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,6 +76,7 @@ impl Running {
             // PID 1 takes everything with it; another one's supervisors must notice.
             death_signal: (std::process::id() != 1).then_some(signal::TERM),
             umask: None,
+            privileges: None,
             directory: None,
             ids: None,
             groups: &[],

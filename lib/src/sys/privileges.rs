@@ -1,0 +1,116 @@
+//! What a new process may do and use, set by itself before it becomes its program.
+//!
+//! Owns: the order of these steps around the switch of the user. Must never: allocate: its memory is its parent's.
+
+use crate::model::privileges::{Capabilities, Limit, Privileges, Ulimit, Wish};
+use crate::model::service::SpawnStage;
+use crate::sys::raw;
+use crate::text::{self, Text};
+use core::cell::Cell;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::Mode;
+
+/// What of all that was refused, and need not be: a bit for each stage.
+pub type Refused = Cell<u32>;
+
+/// The capabilities that this process can give.
+pub fn own_capabilities() -> Capabilities {
+    raw::permitted_capabilities().map_or(Capabilities::default(), Capabilities)
+}
+
+/// All that needs rights which the switch of the user takes away.
+pub fn before_switch(wanted: &Privileges, refused: &Refused) -> Result<(), (SpawnStage, Errno)> {
+    if let Some(wish) = wanted.nice {
+        take(wish, SpawnStage::Nice, refused, raw::set_nice)?;
+    }
+    if let Some(wish) = wanted.oom_score_adj {
+        take(wish, SpawnStage::OomScore, refused, set_oom_score_adj)?;
+    }
+    for wish in &wanted.ulimits {
+        take(*wish, SpawnStage::Ulimits, refused, set_limit)?;
+    }
+    let at = |errno| (SpawnStage::Capabilities, errno);
+    if let Some(wish) = wanted.capabilities {
+        bound(wish.value).map_err(at)?;
+        prctl::set_keepcaps(true).map_err(at)?;
+    }
+    Ok(())
+}
+
+/// What the switch of the user would undo, and what ends every right.
+pub fn after_switch(wanted: &Privileges) -> Result<(), (SpawnStage, Errno)> {
+    let at = |errno| (SpawnStage::Capabilities, errno);
+    if let Some(wish) = wanted.capabilities {
+        raw::set_capabilities(wish.value.0).map_err(at)?;
+        for number in numbers().filter(|number| wish.value.has(*number)) {
+            raw::raise_ambient(number).map_err(at)?;
+        }
+    }
+    if wanted.no_new_privileges {
+        prctl::set_no_new_privs().map_err(|errno| (SpawnStage::NoNewPrivileges, errno))?;
+    }
+    Ok(())
+}
+
+/// Those of which there may be capabilities.
+fn numbers() -> core::ops::Range<u32> {
+    0..u64::BITS
+}
+
+/// Nothing but these can be had any more.
+fn bound(kept: Capabilities) -> Result<(), Errno> {
+    for number in numbers().filter(|number| !kept.has(*number)) {
+        match raw::is_bounding(number) {
+            Ok(true) => raw::drop_bounding(number)?,
+            Ok(false) => {}
+            // They are numbered without gaps.
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+fn take<T>(
+    wish: Wish<T>,
+    stage: SpawnStage,
+    refused: &Refused,
+    set: impl FnOnce(T) -> Result<(), Errno>,
+) -> Result<(), (SpawnStage, Errno)> {
+    match set(wish.value) {
+        Err(_) if wish.lenient => {
+            refused.set(refused.get() | 1 << stage as u32);
+            Ok(())
+        }
+        done => done.map_err(|errno| (stage, errno)),
+    }
+}
+
+fn set_oom_score_adj(value: i32) -> Result<(), Errno> {
+    let file = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let text: Text<8> = text::format(format_args!("{value}"));
+    nix::unistd::write(&file, text.as_bytes()).map(drop)
+}
+
+fn set_limit(limit: Ulimit) -> Result<(), Errno> {
+    let resource = match limit.kind {
+        Limit::As => Resource::RLIMIT_AS,
+        Limit::Core => Resource::RLIMIT_CORE,
+        Limit::Cpu => Resource::RLIMIT_CPU,
+        Limit::Data => Resource::RLIMIT_DATA,
+        Limit::Fsize => Resource::RLIMIT_FSIZE,
+        Limit::Memlock => Resource::RLIMIT_MEMLOCK,
+        Limit::Msgqueue => Resource::RLIMIT_MSGQUEUE,
+        Limit::Nice => Resource::RLIMIT_NICE,
+        Limit::Nofile => Resource::RLIMIT_NOFILE,
+        Limit::Nproc => Resource::RLIMIT_NPROC,
+        Limit::Rss => Resource::RLIMIT_RSS,
+        Limit::Rtprio => Resource::RLIMIT_RTPRIO,
+        Limit::Rttime => Resource::RLIMIT_RTTIME,
+        Limit::Sigpending => Resource::RLIMIT_SIGPENDING,
+        Limit::Stack => Resource::RLIMIT_STACK,
+    };
+    setrlimit(resource, limit.soft, limit.hard)
+}

@@ -41,11 +41,6 @@ pub fn reap(pid: u32) {
     let _reaped = waitpid(to_pid(pid), Some(WaitPidFlag::WNOHANG));
 }
 
-/// Reaps this child if it has ended.
-pub fn reap_now(pid: u32) -> bool {
-    matches!(waitpid(to_pid(pid), Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some())
-}
-
 /// Whether this child has ended; it is not reaped.
 pub fn has_child_ended(pid: u32) -> bool {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;

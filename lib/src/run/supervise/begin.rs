@@ -132,7 +132,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         holds: false,
         alone: false,
         // One that has gone over to another program has its children still, and has asked them.
-        asked: if has_asked { Whole::new([None; 2], None).pids() } else { BTreeSet::new() },
+        asked: if has_asked { Whole::new(None).pids() } else { BTreeSet::new() },
         killed: None,
         retiring: None,
         leaving: false,

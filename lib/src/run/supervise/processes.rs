@@ -175,12 +175,7 @@ impl Supervisor<'_> {
 
     /// All that belongs to the service.
     fn whole(&self) -> Whole {
-        let main = self.service.process.map(|main| main.pid);
-        let job = match self.service.beside {
-            Beside::Job { process, .. } => process.map(|job| job.pid),
-            Beside::Nothing | Beside::Due(_) => None,
-        };
-        Whole::new([main, job], self.adopted.then_some(self.orphans))
+        Whole::new(self.adopted.then_some(self.orphans))
     }
 
     pub(super) fn ask_rest(&mut self) -> Option<Event> {
@@ -214,7 +209,7 @@ impl Supervisor<'_> {
         self.is_all_gone()
     }
 
-    /// What was reaped in passing is told by nobody else, nor is where orphans went meanwhile.
+    /// Where orphans went meanwhile is told by nobody else.
     fn is_all_gone(&self) -> Option<Event> {
         (self.service.process.is_none() && self.is_alone(None)).then_some(Event::Empty)
     }

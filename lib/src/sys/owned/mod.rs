@@ -67,17 +67,15 @@ impl Targets {
 /// Everything that belongs to a service: the children of this process and what lies below them, and the orphans.
 #[derive(Debug)]
 pub struct Whole {
-    awaited: [Option<u32>; 2],
     orphans: Option<Orphans>,
     /// Children of zei-init that are none of its.
     strangers: BTreeSet<u32>,
 }
 
 impl Whole {
-    /// `awaited`: children whose ends somebody waits for, so that they are not reaped in passing; `orphans`: where else
-    /// something of it may be.
-    pub fn new(awaited: [Option<u32>; 2], orphans: Option<Orphans>) -> Whole {
-        Whole { awaited, orphans, strangers: BTreeSet::new() }
+    /// `orphans`: where something of it may be beside.
+    pub fn new(orphans: Option<Orphans>) -> Whole {
+        Whole { orphans, strangers: BTreeSet::new() }
     }
 
     /// All that there is at this moment. Where that is many, or `fast`, because something makes children faster than they
@@ -112,7 +110,7 @@ impl Whole {
     fn nearest(&mut self, living: bool) -> Targets {
         let mut near = Vec::new();
         for pid in children() {
-            if !living || self.awaited.contains(&Some(pid)) || !process::has_child_ended(pid) {
+            if !living || !process::has_child_ended(pid) {
                 near.push((pid, None));
             }
         }

@@ -169,6 +169,12 @@ impl Tree {
         matches!(self.stage, Stage::Stopping { .. } | Stage::Emptying { .. } | Stage::Ended)
     }
 
+    /// The service whose main process this was when it was last seen.
+    pub fn main_of(&self, pid: u32) -> Option<usize> {
+        let main = |member: &Member| member.service.and_then(|service| service.process);
+        self.members.iter().position(|member| main(member).is_some_and(|main| main.pid == pid))
+    }
+
     /// Whether a supervisor that dies is replaced.
     pub const fn is_replacing(&self) -> bool {
         !matches!(self.stage, Stage::Emptying { .. } | Stage::Ended)

@@ -12,9 +12,11 @@ use crate::model::slot::End;
 impl Running {
     /// A process that is no supervisor has ended: where it was a service's main process, that is put on record before
     /// it is reaped. Returns the supervisors that are to be told. A main process is known by its pid, which can't be
-    /// another's before its end stands there; whatever else it may be, it is better told to too many.
+    /// another's before its end stands there; whatever else it may be, it is better told to too many. Where somebody
+    /// traces a supervisor (ptrace(2)), its death is seen only after that of what it leaves.
     pub(super) fn pass_end(&self, pid: u32, exit: Exit) -> Vec<u32> {
-        self.replaced.iter().filter_map(|index| self.pass_end_of(*index, pid, exit)).collect()
+        let unseen = self.tree.main_of(pid).filter(|index| !self.replaced.contains(index));
+        self.replaced.iter().copied().chain(unseen).filter_map(|index| self.pass_end_of(index, pid, exit)).collect()
     }
 
     fn pass_end_of(&self, index: usize, pid: u32, exit: Exit) -> Option<u32> {

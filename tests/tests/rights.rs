@@ -78,7 +78,27 @@ fn every_limit_reaches_the_process_and_its_mark_stays() {
 }
 
 #[test]
-fn without_new_privileges_no_program_gives_any_and_without_the_key_it_may() {
+fn a_hook_has_the_rights_of_its_service() {
+    let tree = Tree::start(
+        "services:\n  web: {command: [sleep, infinity], pre_start: {shell: 'echo nice $(nice) files $(ulimit -n) >$J'}, \
+         nice: 7, ulimits: {nofile: 99}}\n",
+    );
+    tree.journal.expect("nice 7 files 99");
+}
+
+#[test]
+fn no_limit_keeps_a_process_from_becoming_its_program_or_from_saying_why_it_did_not() {
+    let tree = Tree::start(
+        "services:\n  web: {command: [sleep, infinity], stdout: @D/out, ulimits: {fsize: 0, nofile: 4}}\n  \
+         bad: {command: [/no/such/program], restart: never, ulimits: {fsize: 0}}\n",
+    );
+    assert_eq!(limit(tree.pid("web"), "Max file size"), ["0", "0"]);
+    let reason = tree.until_state("bad", State::Failed).reason;
+    assert_eq!(reason.as_str(), "spawn:cannot execute the program: No such file or directory");
+}
+
+#[test]
+fn no_new_privileges_is_set_where_the_key_says_so_and_else_as_it_was() {
     let (_tree, pid) = running("no_new_privileges: true");
     assert_eq!(word(pid, "status", "NoNewPrivs"), "1");
     let (_tree, pid) = running("restart: always");
@@ -117,7 +137,7 @@ fn root_has_the_capabilities_of_the_list_and_no_others() {
 }
 
 #[test]
-fn an_unprivileged_service_listens_on_port_80_with_the_one_capability_and_not_without() {
+fn an_unprivileged_service_can_take_port_80_with_the_one_capability_and_not_without() {
     if !is_root() {
         return assert!(skipped("root"));
     }
@@ -148,14 +168,19 @@ fn what_the_container_may_not_do_names_key_and_capability_and_a_wish_is_a_warnin
         .wrapper(&["setpriv", "--bounding-set", without, "--inh-caps", without])
     };
     for (key, value, without, words) in [
-        ("nice", "-5", "-sys_nice", "set nice, for which it needs CAP_SYS_NICE: Permission denied"),
+        ("nice", "-5", "-sys_nice", "set nice, for which it needs CAP_SYS_NICE (-5): Permission denied"),
         (
             "oom_score_adj",
             "-999",
             "-sys_resource",
-            "set oom_score_adj, for which it needs CAP_SYS_RESOURCE: Permission denied",
+            "set oom_score_adj, for which it needs CAP_SYS_RESOURCE (-999): Permission denied",
         ),
-        ("ulimits", "{rtprio: 99}", "-sys_resource", "set ulimits, for which it needs CAP_SYS_RESOURCE"),
+        (
+            "ulimits",
+            "{rtprio: 99}",
+            "-sys_resource",
+            "set ulimits, for which it needs CAP_SYS_RESOURCE (rtprio 99 99): Operation not permitted",
+        ),
         ("capabilities", "[CHOWN]", "-setpcap", "limit capabilities, for which it needs CAP_SETPCAP"),
         (
             "capabilities",
@@ -170,16 +195,16 @@ fn what_the_container_may_not_do_names_key_and_capability_and_a_wish_is_a_warnin
         assert!(reason.as_str().starts_with("spawn:cannot "), "{reason:?}");
     }
     for (keys, without, words) in [
-        ("nice: -5?", "-sys_nice", "web: could not set nice, for which it needs CAP_SYS_NICE; runs without"),
+        ("nice: -5?", "-sys_nice", "web: could not set nice, for which it needs CAP_SYS_NICE (-5?); runs without"),
         (
             "oom_score_adj: -999?",
             "-sys_resource",
-            "web: could not set oom_score_adj, for which it needs CAP_SYS_RESOURCE; runs without",
+            "web: could not set oom_score_adj, for which it needs CAP_SYS_RESOURCE (-999?); runs without",
         ),
         (
             "ulimits: {rtprio: '99?'}",
             "-sys_resource",
-            "web: could not set ulimits, for which it needs CAP_SYS_RESOURCE; runs without",
+            "web: could not set ulimits, for which it needs CAP_SYS_RESOURCE (rtprio 99 99?); runs without",
         ),
         (
             "capabilities: ['NET_ADMIN?', CHOWN]",

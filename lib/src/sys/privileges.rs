@@ -10,7 +10,7 @@ use core::cell::Cell;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
 
 /// What of all that was refused, and need not be: a bit for each stage.
@@ -29,8 +29,9 @@ pub fn before_switch(wanted: &Privileges, refused: &Refused) -> Result<(), (Spaw
     if let Some(wish) = wanted.oom_score_adj {
         take(wish, SpawnStage::OomScore, refused, set_oom_score_adj)?;
     }
-    for wish in &wanted.ulimits {
-        take(*wish, SpawnStage::Ulimits, refused, set_limit)?;
+    for Wish { value: limit, .. } in &wanted.ulimits {
+        // Where that is refused it is so once more, and told, in `limit`.
+        let _refused_later = raise(*limit);
     }
     let at = |errno| (SpawnStage::Capabilities, errno);
     if let Some(wish) = wanted.capabilities {
@@ -53,6 +54,11 @@ pub fn after_switch(wanted: &Privileges) -> Result<(), (SpawnStage, Errno)> {
         prctl::set_no_new_privs().map_err(|errno| (SpawnStage::NoNewPrivileges, errno))?;
     }
     Ok(())
+}
+
+/// Last of all: nothing that is done before its program is there may fail by them.
+pub fn limit(wanted: &Privileges, refused: &Refused) -> Result<(), (SpawnStage, Errno)> {
+    wanted.ulimits.iter().try_for_each(|wish| take(*wish, SpawnStage::Ulimits, refused, set_limit))
 }
 
 /// Those of which there may be capabilities.
@@ -94,8 +100,18 @@ fn set_oom_score_adj(value: i32) -> Result<(), Errno> {
     nix::unistd::write(&file, text.as_bytes()).map(drop)
 }
 
+/// How far the process itself can go, if it is to go farther than now.
+fn raise(limit: Ulimit) -> Result<(), Errno> {
+    let (soft, hard) = getrlimit(resource(limit.kind))?;
+    if limit.hard > hard { setrlimit(resource(limit.kind), soft, limit.hard) } else { Ok(()) }
+}
+
 fn set_limit(limit: Ulimit) -> Result<(), Errno> {
-    let resource = match limit.kind {
+    setrlimit(resource(limit.kind), limit.soft, limit.hard)
+}
+
+fn resource(kind: Limit) -> Resource {
+    match kind {
         Limit::As => Resource::RLIMIT_AS,
         Limit::Core => Resource::RLIMIT_CORE,
         Limit::Cpu => Resource::RLIMIT_CPU,
@@ -111,6 +127,5 @@ fn set_limit(limit: Ulimit) -> Result<(), Errno> {
         Limit::Rttime => Resource::RLIMIT_RTTIME,
         Limit::Sigpending => Resource::RLIMIT_SIGPENDING,
         Limit::Stack => Resource::RLIMIT_STACK,
-    };
-    setrlimit(resource, limit.soft, limit.hard)
+    }
 }

@@ -124,7 +124,8 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
         Ok(never) => match never {},
         Err((stage, errno)) => {
             let failure = Failure { stage, errno: errno as i32 };
-            // Its parent may be dead by now, and a successor reads this.
+            // Its parent may be dead by now, and a successor reads this. A limit of file sizes must not kill it for that.
+            let _it_is_as_it_was = raw::set_ignored(signal::XFSZ);
             let _the_parent_knows = record(spawn, Some(failure));
             failure
         }
@@ -187,6 +188,9 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
     if let Some((descriptor, number)) = spawn.passed {
         // Last: no other descriptor is needed any more, the lock of the service's directory apart, which may end here.
         raw::duplicate(descriptor.as_raw_fd(), number).map_err(at(SpawnStage::Descriptor))?;
+    }
+    if let Some((wanted, refused)) = spawn.privileges {
+        privileges::limit(wanted, refused)?;
     }
     raw::set_mask(spawn.blocked).map_err(at(SpawnStage::Signals))?;
     Err((SpawnStage::Execute, execute(&spawn.arguments, &spawn.environment)))

@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use crate::model::definition::{Definition, Target};
-use crate::model::privileges::{Capabilities, Privileges};
+use crate::model::privileges::{Capabilities, Privileges, Wish};
 use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
 use crate::sys::cgroup::Group;
@@ -12,6 +12,7 @@ use crate::sys::process;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Session, Spawn, Stream};
 use crate::text::{self, Text};
+use core::fmt::Write as _;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -62,6 +63,15 @@ impl<'a> Supervisor<'a> {
             }
             (SpawnStage::User, Some((uid, _))) => text::format(format_args!(" {uid} (user)")),
             (SpawnStage::Group, Some((_, gid))) => text::format(format_args!(" {gid} (group)")),
+            (SpawnStage::Nice, _) => wished(definition.privileges().nice),
+            (SpawnStage::OomScore, _) => wished(definition.privileges().oom_score_adj),
+            (SpawnStage::Ulimits, _) => {
+                let mut text = Text::new();
+                for wish in definition.privileges().ulimits {
+                    let _as_far_as_there_is_room = write!(text, " ({wish})");
+                }
+                text
+            }
             (SpawnStage::Given, _) => {
                 let wanted = definition.privileges().capabilities.map_or(Capabilities::default(), |wish| wish.value);
                 let missing = wanted.without(privileges::own_capabilities());
@@ -78,9 +88,6 @@ impl<'a> Supervisor<'a> {
                 | SpawnStage::Group
                 | SpawnStage::User
                 | SpawnStage::Limits
-                | SpawnStage::Nice
-                | SpawnStage::OomScore
-                | SpawnStage::Ulimits
                 | SpawnStage::Capabilities
                 | SpawnStage::NoNewPrivileges
                 | SpawnStage::Descriptor,
@@ -222,4 +229,9 @@ fn stream(target: Target<'_>, number: i32) -> Stream<'_> {
         Target::Join => Stream::LikeStdout,
         Target::Path(path) => Stream::Path(path),
     }
+}
+
+/// A value as it was asked for.
+fn wished(wish: Option<Wish<i32>>) -> Text<512> {
+    wish.map_or(Text::new(), |wish| text::format(format_args!(" ({wish})")))
 }

@@ -1,6 +1,6 @@
 //! Stopping everything of a service, be it a storm of processes that make others and end.
 //!
-//! Must never: reap while something runs. Among many that run, this process has a processor for a moment only.
+//! Must never: reap. Among many that run, this process has a processor for a moment only.
 
 use super::{Targets, Whole};
 use crate::model::time::{Span, Time};

@@ -33,6 +33,16 @@ fn a_dead_supervisor_is_replaced_at_once_then_after_a_second_each_time() {
 }
 
 #[test]
+fn a_main_process_is_known_by_its_pid_as_it_was_last_seen() {
+    let mut tree = tree_of(&[&[], &[]]);
+    let process = Some(Process { pid: 77, start: 1 });
+    change(&mut tree, &[(0, running()), (1, Service { process, ..running() })]);
+    assert_eq!((tree.main_of(77), tree.main_of(78)), (Some(1), None));
+    change(&mut tree, &[(1, Service { process: None, ..running() })]);
+    assert_eq!(tree.main_of(77), None);
+}
+
+#[test]
 fn one_that_left_unasked_is_replaced_like_one_that_died() {
     let mut tree = tree_of(&[&[]]);
     assert_eq!(tree.step(Event::SupervisorEnded { index: 0, clean: true }, NOW), [Effect::Start(0)]);

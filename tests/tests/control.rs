@@ -2,9 +2,10 @@
 
 use std::fs;
 use zei::paths;
-use zei::protocol::control::{Ack, Progress, RECORD};
+use zei::protocol::control::{Ack, Progress, RECORD, Token, Verb};
 use zei::protocol::status::State;
 use zei::signal;
+use zei::text::Text;
 use zei_tests::process::{self, is_alive};
 use zei_tests::tree::Tree;
 
@@ -40,6 +41,33 @@ fn a_term_to_a_supervisor_from_a_stranger_changes_nothing() {
     tree.ask("signal web:CONT");
     let after = tree.status("web").unwrap();
     assert_eq!((after.supervisor, after.pid, after.state), (before.supervisor, before.pid, State::Running));
+}
+
+#[test]
+fn a_signal_that_may_have_been_sent_when_its_supervisor_was_killed_is_not_sent_by_another() {
+    let tree = Tree::start(
+        "services:\n  web: {shell: 'trap \"echo web hup >$J\" HUP; echo web up >$J; while :; do sleep 1 & wait; done'}\n",
+    );
+    tree.journal.expect("web up");
+    let before = tree.until_state("web", State::Running);
+    tree.echo("web", "firstone signal CONT");
+    answer(&tree, "web", "firstone");
+    // As it stands between its record and its answer.
+    let ack = |token: &str, progress| Ack { token: Token::from(token), progress, at: 0, text: Text::new() };
+    let verb = Verb::Signal(signal::HUP);
+    let accepted = ack("thisonly", Progress::Accepted { verb, run: before.run, merged: false });
+    let mut file = fs::File::options().append(true).open(tree.file("web", paths::ACKS)).unwrap();
+    std::io::Write::write_all(&mut file, &accepted.encode()).unwrap();
+    tree.echo("web", "thisonly signal HUP");
+    process::kill(before.supervisor, signal::KILL);
+    let told = answer(&tree, "web", "thisonly");
+    assert_eq!(told.progress, Progress::Failed(zei::exit::SYSTEM), "{told:?}");
+    // A signal that is known to have come is the first.
+    tree.echo("web", "lastonea signal HUP");
+    assert_eq!(answer(&tree, "web", "lastonea").progress, Progress::Done);
+    tree.journal.expect("web hup");
+    tree.ask("stop web");
+    assert_eq!(tree.journal.count("web hup"), 1);
 }
 
 #[test]

@@ -103,7 +103,8 @@ fn files(scope: &Scope, node: &Node) -> Result<Vec<CString>, Faults> {
 /// A file as `docker run --env-file` reads it: lines `KEY=VALUE`, `KEY` alone for the container's
 /// value, `#` for a comment; no quotes, nothing expanded, any bytes but NUL.
 fn file(scope: &Scope, path: &Path) -> Result<Vec<CString>, Faults> {
-    let bytes = std::fs::read(path).map_err(|error| Fault::new(format!("can't read {}: {error}", path.display())))?;
+    let bytes = crate::config::files::contents(path)
+        .map_err(|error| Fault::new(format!("can't read {}: {error}", path.display())))?;
     scope.report.source(path, Found::File(hash(&bytes)));
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut variables = Vec::new();

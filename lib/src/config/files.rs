@@ -7,9 +7,10 @@ use crate::config::Source;
 use crate::config::problem::Report;
 use crate::paths;
 use crate::protocol::sources::{Found, hash, is_read};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Reads every file of the source into the report, in order. False: it is the default, and nothing is there.
@@ -66,8 +67,30 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
+/// All of a file.
+///
+/// # Errors
+/// Of reading it, and for a FIFO that nobody writes to: who may never come is not waited for.
+pub fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    if !path.metadata()?.file_type().is_fifo() {
+        return std::fs::read(path);
+    }
+    // What a shell's <(COMMAND) names is one, too, and has its writer.
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut bytes = vec![0; 4096];
+    let length = match file.read(&mut bytes) {
+        Ok(0) => return Err(io::Error::other("it is a FIFO that nobody writes to")),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        other => other?,
+    };
+    bytes.truncate(length);
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn one(path: &Path, report: &mut Report) {
-    match std::fs::read(path) {
+    match contents(path) {
         Err(error) => unreadable(path, &error, report),
         Ok(bytes) => take(path, bytes, report),
     }

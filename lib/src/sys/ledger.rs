@@ -3,16 +3,17 @@
 //! Owns: the descriptors' numbers in a supervisor, and reading and writing whole records.
 //! Must never: depend on /run, which may be full, read-only or gone.
 
+use crate::model::heard::{HALF, Heard};
 use crate::model::kills::Kills;
-use crate::model::record::{CHILD_OFFSET, END_OFFSET, Record, SIZE, STRIDE, offset};
+use crate::model::record::{CHILD_OFFSET, END_OFFSET, HEARD_OFFSET, Record, SIZE, STRIDE, offset};
 use crate::model::slot::{Calls, End, Order, Slot};
 use crate::sys::raw;
 use crate::text::{self, Text};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, open, splice};
 use nix::sys::stat::Mode;
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::ftruncate;
+use nix::unistd::{ftruncate, read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// In a supervisor: the sealed definitions.
@@ -122,6 +123,42 @@ impl Ledger {
         pwrite(&self.file, &end.encode(), place(index) + END_OFFSET as i64).map(drop)
     }
 
+    /// Moves what a control FIFO holds, as far as there is room, behind the `known` bytes that were taken before; returns the
+    /// length of both. What is moved is in the FIFO or here at each instant, also for whoever is killed meanwhile.
+    ///
+    /// # Errors
+    /// EAGAIN: the FIFO holds nothing.
+    pub fn hear(&self, index: usize, heard: Heard, known: usize, fifo: &OwnedFd) -> Result<usize, Errno> {
+        let mut at = half(index, heard) + i64::try_from(known).unwrap_or(0);
+        let room = HALF.saturating_sub(known);
+        match splice(fifo, None, &self.file, Some(&mut at), room, SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Err(errno) if errno != Errno::EAGAIN => {
+                // It can't be done here, or not now: then it is read and written, and a kill between the two loses it.
+                let mut buffer = [0; HALF];
+                let length = read(fifo, buffer.get_mut(..room).unwrap_or_default())?;
+                pwrite(&self.file, buffer.get(..length).unwrap_or_default(), at)
+            }
+            result => result,
+        }
+        .map(|more| known + more)
+    }
+
+    /// What lies in a half, zeros behind it.
+    pub fn half(&self, index: usize, heard: Heard) -> [u8; HALF] {
+        let mut bytes = [0; HALF];
+        let _as_far_as_it_goes = pread(&self.file, &mut bytes, half(index, heard));
+        bytes
+    }
+
+    /// Makes this the content of a half.
+    pub fn keep(&self, index: usize, heard: Heard, rest: &[u8]) -> Result<(), Errno> {
+        let mut bytes = [0; HALF];
+        for (to, from) in bytes.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        pwrite(&self.file, &bytes, half(index, heard)).map(drop)
+    }
+
     /// Nothing is recorded about a service any more.
     pub fn clear(&self, index: usize) -> Result<(), Errno> {
         pwrite(&self.file, &[0; STRIDE], place(index)).map(drop)
@@ -200,6 +237,10 @@ impl Ledger {
     }
 }
 
+fn half(index: usize, heard: Heard) -> i64 {
+    place(index) + i64::try_from(HEARD_OFFSET + heard.begin()).unwrap_or(0)
+}
+
 fn place(index: usize) -> i64 {
     i64::try_from(offset(index)).unwrap_or(i64::MAX)
 }
@@ -208,7 +249,7 @@ fn place(index: usize) -> i64 {
 mod tests {
     use super::*;
     use crate::exit::Exit;
-    use crate::model::child::Child;
+    use crate::model::heard::written;
     use crate::model::service::Service;
     use crate::model::slot::Retire;
     use crate::model::spec::Policy;
@@ -232,15 +273,39 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_out_of_a_fifo_lies_behind_what_came_before_until_it_is_full() {
+        let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
+        ledger.make_room(2).unwrap();
+        let fifo = crate::sys::pipe::endless(OFlag::O_NONBLOCK).unwrap();
+        let (first, second) = (Heard::default(), Heard::default().turned());
+        assert_eq!(ledger.hear(0, first, 0, &fifo), Err(Errno::EAGAIN));
+        nix::unistd::write(&fifo, b"- st").unwrap();
+        assert_eq!(ledger.hear(0, first, 0, &fifo), Ok(4));
+        nix::unistd::write(&fifo, b"op\n").unwrap();
+        assert_eq!(ledger.hear(0, first, 4, &fifo), Ok(7));
+        assert_eq!((written(&ledger.half(0, first)), written(&ledger.half(0, second))), (&b"- stop\n"[..], &b""[..]));
+        // What is copied to the other half is all that is there.
+        ledger.keep(0, second, &[b'x'; HALF]).unwrap();
+        ledger.keep(0, second, b"- re").unwrap();
+        nix::unistd::write(&fifo, &[b'y'; HALF]).unwrap();
+        assert_eq!(ledger.hear(0, second, 4, &fifo), Ok(HALF));
+        assert_eq!(ledger.half(0, second)[..5], *b"- rey");
+        assert_eq!(ledger.hear(0, first, 0, &fifo), Ok(4), "the rest");
+        // Neither the service's record nor another service is touched.
+        assert_eq!((ledger.entry(0), ledger.end(0)), ((Slot::default(), None), None));
+        assert_eq!(ledger.half(1, first), [0; HALF]);
+        ledger.clear(0).unwrap();
+        assert_eq!((ledger.half(0, first), ledger.half(0, second)), ([0; HALF], [0; HALF]));
+    }
+
+    #[test]
     fn what_zei_init_says_of_a_service_and_what_its_supervisor_records_are_written_side_by_side() {
         let ledger = Ledger::over(crate::sys::memfd::empty("test").unwrap());
         ledger.make_room(2).unwrap();
         let slot = |name| Slot::of(ServiceName::parse(name).unwrap());
-        let record = |seq| Record {
-            seq,
-            service: Service::new(true, Time(seq), &Policy::default()),
-            program: 1,
-            child: Child::default(),
+        let record = |seq| {
+            let service = Service::new(true, Time(seq), &Policy::default());
+            Record { seq, program: 1, ..Record::first(service) }
         };
         for (index, name) in [(0, "db"), (1, "web")] {
             assert_eq!(ledger.entry(index), (Slot::default(), None));

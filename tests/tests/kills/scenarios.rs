@@ -65,6 +65,16 @@ fn at_a_restart() {
 }
 
 #[test]
+fn at_a_line_that_nobody_sends_again() {
+    let reached = |service: &Service, status: &Status| runs(status) && status.pid != service.before.pid;
+    let act = |tree: &Tree, services: &[Service]| services.iter().for_each(|s| tree.echo(&s.name, "- restart"));
+    kill_everywhere(&Scenario { name: "line", act, reached, starts: 2, ..LATER });
+    // In one write, so they are taken together: each is done, in its turn.
+    let act = |tree: &Tree, services: &[Service]| services.iter().for_each(|s| tree.echo(&s.name, "- stop\n- start"));
+    kill_everywhere(&Scenario { name: "lines", act, reached, starts: 2, ..LATER });
+}
+
+#[test]
 fn at_a_stop() {
     let act = |tree: &Tree, services: &[Service]| asks(tree, "stop", services);
     let reached = |_: &Service, status: &Status| status.state == State::Stopped;

@@ -213,3 +213,29 @@ fn what_aliases_have_multiplied_is_told_as_far_as_that_takes_no_more_than_second
     let last = problems.last().unwrap();
     assert!(last.starts_with("z.yaml: and ") && last.ends_with(" more, which are told when these are dealt with"));
 }
+
+#[test]
+fn a_fifo_is_read_where_somebody_writes_to_it_and_not_waited_for_where_nobody_does() {
+    let folder = folder(&[("zei.yaml", "services: {a: {command: x, env_file: fifo}}")]);
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for source in [folder.path().join("zei.yaml"), fifo.clone()] {
+        let problems = load_paths(&[&source]).unwrap_err();
+        assert!(problems[0].to_string().contains("it is a FIFO that nobody writes to"), "{problems:?}");
+    }
+    // More than fits in, written when it is read, and not all at once.
+    let long = "x".repeat(100_000);
+    let holder = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let mut writer = fs::File::options().write(true).open(&fifo).unwrap();
+    let text = format!("command: x\nenvironment: {{A: {long}}}\n");
+    let config = std::thread::scope(|scope| {
+        let writing = scope.spawn(move || {
+            std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+            drop((writer, holder));
+        });
+        let config = load_paths(&[&fifo]);
+        writing.join().unwrap();
+        config
+    });
+    assert_eq!(config.unwrap().unwrap().services[0].environment[0].to_str(), Ok(format!("A={long}").as_str()));
+}

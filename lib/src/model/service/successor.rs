@@ -140,5 +140,7 @@ fn begin_again(service: Service, left: bool, now: Time) -> (Service, [Option<Eve
     } else {
         (Phase::Waiting, None)
     };
-    (Service { phase, since: now, post_due: false, ..service }, [first, None])
+    // It counts when there is a process.
+    let run = service.run.saturating_sub(1);
+    (Service { phase, run, since: now, post_due: false, ..service }, [first, None])
 }

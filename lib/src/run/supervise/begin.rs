@@ -12,6 +12,7 @@ use super::takeover::{self, Found};
 use super::voice::Voice;
 use super::watch::Watch;
 use crate::model::definition::Definitions;
+use crate::model::record::Record;
 use crate::model::service::{Phase, Service, Stage};
 use crate::model::slot::Calls;
 use crate::model::time::Time;
@@ -71,7 +72,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     let lock = if place.is_none() { ledger.lock(index) } else { None };
     let init = nix::unistd::getppid();
     let orphans = Orphans { init: init.as_raw().unsigned_abs(), marks: Marks::of(ledger.token()), index };
-    let (Found { service, events, main, adopted }, seq) = match ledger.read(index) {
+    let (Found { service, events, main, adopted }, Record { seq, alone, heard, .. }) = match ledger.read(index) {
         Some(record) => {
             // What its predecessor recorded and did not come to tell.
             let mut told = commands::status(&record.service, &definition, record.seq);
@@ -86,11 +87,14 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
                 }
             }
             journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
-            (takeover::take_over(&record, &ledger, &orphans), record.seq)
+            (takeover::take_over(&record, &ledger, &orphans), record)
         }
         None => {
             let service = Service::new(want, clock::now(), &definition.policy);
-            (Found { service, events: [None; 2], main: None, adopted: false }, 0)
+            (
+                Found { service, events: [None; 2], main: None, adopted: false },
+                Record { seq: 0, ..Record::first(service) },
+            )
         }
     };
     let has_asked = matches!(service.phase, Phase::Stopping { stage: Stage::Rest, .. });
@@ -115,6 +119,8 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         commands: Commands::begin(place.as_ref().filter(|_| seq > 0)),
         place,
         lines: Lines::default(),
+        heard,
+        known: 0,
         voice,
         jobs,
         waiting: Waiting::default(),
@@ -130,7 +136,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         standing: (seq == 0).then_some(Standing::NONE),
         init,
         holds: false,
-        alone: false,
+        alone,
         // One that has gone over to another program has its children still, and has asked them.
         asked: if has_asked { Whole::new(None).pids() } else { BTreeSet::new() },
         killed: None,

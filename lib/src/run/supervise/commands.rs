@@ -3,6 +3,7 @@
 use super::{Supervisor, some_time};
 use crate::exit;
 use crate::model::definition::Definition;
+use crate::model::heard;
 use crate::model::service::{self, Ending, Event, Goal, Outcome, Phase, Reason, Service, Stage};
 use crate::model::slot::Slot;
 use crate::model::time::Span;
@@ -84,21 +85,47 @@ const fn count(goal: Goal, service: &Service) -> u32 {
 }
 
 impl Supervisor<'_> {
-    /// Reads what the control FIFO holds and does it, line by line.
-    #[inline(never)]
+    /// Takes what the control FIFO holds and does it, line by line.
     pub(super) fn take_lines(&mut self) {
-        let mut buffer = [0; 4096];
         let Some(control) = &self.control else { return };
-        let Ok(length) = nix::unistd::read(control, &mut buffer) else { return };
+        if let Ok(known) = self.ledger.hear(self.index, self.heard, self.known, control) {
+            self.known = known;
+            self.act_on_lines();
+        }
+    }
+
+    /// Does what was taken and is not done, for a killed predecessor, too. The position goes on in the same record as the
+    /// state that comes of a line: a line is not done twice, nor left out.
+    #[inline(never)]
+    pub(super) fn act_on_lines(&mut self) {
+        let half = self.ledger.half(self.index, self.heard);
+        let written = heard::written(&half);
         let mut lines = core::mem::take(&mut self.lines);
-        lines.feed(buffer.get(..length).unwrap_or_default(), |line| match line {
-            Ok(line) => match control::parse(line) {
-                Ok(request) => self.take(request),
-                Err((token, reject)) => self.reject(token, reject),
-            },
-            Err(reject) => self.reject(None, reject),
-        });
+        while let Some(piece) = heard::next_piece(written, self.heard.at) {
+            self.heard.at += piece.len();
+            lines.feed(piece, |line| match line {
+                Ok(line) => match control::parse(line) {
+                    Ok(request) => self.take(request),
+                    Err((token, reject)) => self.reject(token, reject),
+                },
+                Err(reject) => self.reject(None, reject),
+            });
+        }
         self.lines = lines;
+        self.known = written.len();
+        if self.heard.at > 0 {
+            self.turn_page(written.get(self.heard.at..).unwrap_or_default());
+        }
+    }
+
+    /// Goes on in the other half, with what is left of this one.
+    fn turn_page(&mut self, rest: &[u8]) {
+        let next = self.heard.turned();
+        if let Err(errno) = self.ledger.keep(self.index, next, rest) {
+            self.say(format_args!("cannot keep a line that has only begun: {}", errno.desc()));
+        }
+        (self.heard, self.known) = (next, rest.len());
+        self.record();
     }
 
     fn reject(&mut self, token: Option<Token>, reject: Reject) {
@@ -137,7 +164,7 @@ impl Supervisor<'_> {
             return;
         }
         match (verb, goal(verb, &self.definition)) {
-            (Verb::Signal(number), _) => self.pass_on(token, number),
+            (Verb::Signal(number), _) => self.pass_on(token, verb, number),
             (_, Some((_, event))) => {
                 match verb {
                     Verb::StartAlone => self.alone = true,
@@ -148,7 +175,7 @@ impl Supervisor<'_> {
                 }
                 self.feed(event);
             }
-            (_, None) => self.pass_on(token, self.definition.reload_signal().unwrap_or(signal::HUP)),
+            (_, None) => self.pass_on(token, verb, self.definition.reload_signal().unwrap_or(signal::HUP)),
         }
     }
 
@@ -175,7 +202,7 @@ impl Supervisor<'_> {
                 true
             }
             Err(errno) => {
-                self.say(format_args!("cannot record a command, so it is not done: {}", errno.desc()));
+                self.say_not_recorded(errno);
                 false
             }
         }
@@ -185,8 +212,19 @@ impl Supervisor<'_> {
     pub(super) fn finish_what_was_accepted(&mut self) {
         for (number, ack) in self.commands.acks.unfinished() {
             let Progress::Accepted { verb, run, merged } = ack.progress else { continue };
-            let Some((goal, event)) = goal(verb, &self.definition) else { continue };
+            let Some((goal, event)) = goal(verb, &self.definition) else {
+                // Twice would be worse.
+                let progress = Progress::Failed(exit::SYSTEM);
+                let text = Text::from("its supervisor was killed just then: the signal was sent, or was not");
+                self.commands.acks.replace(
+                    self.place.as_ref(),
+                    number,
+                    &Ack { progress, text, at: clock::now().0, ..ack },
+                );
+                continue;
+            };
             self.commands.open.push(Open { number, token: ack.token, goal, run, merged });
+            self.alone |= verb == Verb::StartAlone;
             if count(goal, &self.service) == run {
                 self.feed(event);
             }
@@ -195,21 +233,34 @@ impl Supervisor<'_> {
     }
 
     /// A signal is sent once or not at all, and answered at once.
-    fn pass_on(&mut self, token: Option<Token>, number: u8) {
-        let sent = match self.signal_main(number) {
-            Ok(()) => Ok(()),
-            // There is none, or it was zei-init's and is reaped by now.
-            Err(Errno::ESRCH) => Err((exit::NOT_TRUE, "the service has no process")),
-            Err(errno) => Err((exit::SYSTEM, errno.desc())),
+    fn pass_on(&mut self, token: Option<Token>, verb: Verb, number: u8) {
+        // The position behind its line, too, comes before it.
+        self.record();
+        let progress = Progress::Accepted { verb, run: self.service.run, merged: false };
+        let place = self.place.as_ref();
+        let accepted = token.zip(place).map(|(token, place)| {
+            let ack = Ack { token, progress, at: clock::now().0, text: Text::new() };
+            self.commands.acks.append(place, &ack).map(|number| (number, ack))
+        });
+        let accepted = match accepted.transpose() {
+            Ok(accepted) => accepted,
+            Err(errno) => return self.say_not_recorded(errno),
         };
-        let (Some(token), Some(place)) = (token, &self.place) else { return };
-        let (progress, text) = match (sent, self.service.process) {
+        let (progress, text) = match (self.signal_main(number), self.service.process) {
             (Ok(()), Some(main)) => (Progress::Done, text::format(format_args!("pid={}", main.pid))),
             (Ok(()), None) => (Progress::Done, Text::new()),
-            (Err((code, why)), _) => (Progress::Failed(code), Text::from(why)),
+            // There is none, or it was zei-init's and is reaped by now.
+            (Err(Errno::ESRCH), _) => (Progress::Failed(exit::NOT_TRUE), Text::from("the service has no process")),
+            (Err(errno), _) => (Progress::Failed(exit::SYSTEM), Text::from(errno.desc())),
         };
-        let _nowhere_to_say_it = self.commands.acks.append(place, &Ack { token, progress, at: clock::now().0, text });
-        place.ring();
+        if let Some((number, ack)) = accepted {
+            self.commands.acks.replace(place, number, &Ack { progress, text, at: clock::now().0, ..ack });
+            self.ring();
+        }
+    }
+
+    fn say_not_recorded(&self, errno: Errno) {
+        self.say(format_args!("cannot record a command, so it is not done: {}", errno.desc()));
     }
 
     /// A start wants what it depends on, too.

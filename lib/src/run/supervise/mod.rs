@@ -21,6 +21,7 @@ mod watch;
 use crate::exit;
 use crate::model::child::Child;
 use crate::model::definition::Definition;
+use crate::model::heard::Heard;
 use crate::model::record::Record;
 use crate::model::service::{self, Action, Beside, Ending, Event, Fault, Phase, Service, Shutdown};
 use crate::model::slot::{Calls, Retire};
@@ -93,6 +94,10 @@ struct Supervisor<'a> {
     /// Until then nothing but the main process goes on: it has its turn to end.
     turn: Time,
     lines: Lines,
+    /// How far what has come through the control FIFO is acted on.
+    heard: Heard,
+    /// So much of it lies there.
+    known: usize,
     commands: Commands,
     /// What zei-init was last told; `None`: it waits for a word from this one, whatever it is.
     standing: Option<Standing>,
@@ -147,6 +152,9 @@ impl Supervisor<'_> {
         }
         if !self.leaves_lines() {
             self.finish_what_was_accepted();
+            if self.seq > 0 {
+                self.act_on_lines();
+            }
         }
         self.holds = false;
         if self.seq > 0 {
@@ -344,7 +352,8 @@ impl Supervisor<'_> {
     fn record_with(&mut self, service: Service) {
         self.seq += 1;
         // While a process is being made its pid comes from itself, until then there is none.
-        let record = Record { seq: self.seq, service, program: self.calls.program, child: Child::default() };
+        let Supervisor { seq, alone, heard, .. } = *self;
+        let record = Record { seq, service, program: self.calls.program, alone, heard, child: Child::default() };
         if let Err(errno) = self.ledger.write(self.index, &record) {
             self.say(format_args!("cannot record its state: {}", errno.desc()));
         }

@@ -29,7 +29,9 @@ fn a_service_that_runs_goes_on_as_it_is() {
     for phase in every_phase() {
         let same = cleared(phase);
         let expected = match phase {
-            Phase::Preparing => (Service { phase: Phase::Waiting, since: SOON, ..same }, [None, None]),
+            Phase::Preparing => {
+                (Service { phase: Phase::Waiting, run: same.run - 1, since: SOON, ..same }, [None, None])
+            }
             Phase::Spawning => (same, [Some(Event::Spawned(MAIN)), None]),
             _ if is_begun(phase) => (same, [Some(Event::TakenOver), None]),
             _ => (same, [None, None]),
@@ -84,7 +86,8 @@ fn a_start_that_came_to_nothing_begins_once_more_when_nothing_of_it_is_left() {
     for (phase, main) in [(Phase::Spawning, Main::None), (Phase::Preparing, Main::None)] {
         let service = Service { phase, ..none };
         let same = Service { post_due: false, beside: Beside::Nothing, since: SOON, ..cleared(phase) };
-        let same = Service { process: None, ..same };
+        // What has never been a process is not counted.
+        let same = Service { process: None, run: same.run - 1, ..same };
         let expected = (Service { phase: Phase::Waiting, ..same }, [None, None]);
         assert_eq!(take_over(service, main, false, SOON), expected, "{phase:?}");
         let killing = Phase::Stopping { stage: Stage::Kill, deadline: SOON.plus(Span::seconds(10)), then: Then::Start };

@@ -154,7 +154,7 @@ impl World<'_> {
                 let main = self.find(index, &record, child);
                 let spared = service::left_behind(&record, child).map(|main| main.pid);
                 let left = self.places[index].processes.iter().any(|process| Some(process.pid) != spared);
-                let (service, events) = service::take_over(record, main, left, now);
+                let (service, events) = service::take_over(record, main, left, now, &policy);
                 match main {
                     Main::Runs(_) => self.reached.fact(Fact::Adopted),
                     Main::Ended(..) => self.reached.fact(Fact::EndedMeanwhile),

@@ -170,7 +170,9 @@ fn check(scenario: &Scenario, tree: &Tree, service: &Service, aim: &Aim) {
     }
     let up = is_up(tree, name, scenario.starts);
     assert_eq!(up.len(), usize::try_from(scenario.starts).unwrap(), "{place} {tree:?}");
-    assert_eq!(status.run, scenario.starts, "{place} {tree:?}");
+    // One that was cut short when its hook had begun is counted, and another one takes its place.
+    let seen = u32::from(aim.killed.is_some() && scenario.keys.contains("pre_start"));
+    assert!((scenario.starts..=scenario.starts + seen).contains(&status.run), "{place} {tree:?}");
     if status.state == State::Running {
         assert_eq!(status.pid, up.last().copied(), "{place}");
         assert!(is_alive(status.pid.unwrap()), "{place}");

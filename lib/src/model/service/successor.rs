@@ -67,7 +67,13 @@ pub enum Main {
 /// The state to go on with, and what happens first, one after the other. The jobs of the predecessor were killed, the
 /// service itself goes on. `left`: something of it other than the main process is there, and [`Event::Empty`] is due once
 /// that is gone.
-pub fn take_over(service: Service, main: Main, left: bool, now: Time) -> (Service, [Option<Event>; 2]) {
+pub fn take_over(
+    service: Service,
+    main: Main,
+    left: bool,
+    now: Time,
+    policy: &Policy,
+) -> (Service, [Option<Event>; 2]) {
     let ended = |exit| Event::Exited { exit, alone: !left, oom: false };
     // What that was killed in is begun again, unless its time was up.
     let post_due =
@@ -75,8 +81,13 @@ pub fn take_over(service: Service, main: Main, left: bool, now: Time) -> (Servic
     let beside = without_job(&service, now);
     let service = Service { beside, post_due, reload_due: false, probe_at: Time::NEVER, ..service };
     match (service.phase, main) {
-        // The hook was killed, or had ended; the process was not made yet.
-        (Phase::Preparing, _) | (Phase::Spawning, Main::None) => begin_again(service, left, now),
+        // The hook was killed; the process was not made yet.
+        (Phase::Preparing, _) => begin_again(service, left, now),
+        (Phase::Spawning, Main::None) => {
+            // Nobody has seen anything of that run; one whose hook has begun was seen, and commands count by it.
+            let unseen = u32::from(policy.pre_start.is_none());
+            begin_again(Service { run: service.run.saturating_sub(unseen), ..service }, left, now)
+        }
         (Phase::Spawning, Main::Runs(process)) => (service, [Some(Event::Spawned(process)), None]),
         (Phase::Spawning, Main::Ended(process, exit)) => (service, [Some(Event::Spawned(process)), Some(ended(exit))]),
         (Phase::Spawning, Main::NotMade(failure)) => (service, [Some(Event::NotSpawned(failure)), None]),
@@ -140,7 +151,5 @@ fn begin_again(service: Service, left: bool, now: Time) -> (Service, [Option<Eve
     } else {
         (Phase::Waiting, None)
     };
-    // It counts when there is a process.
-    let run = service.run.saturating_sub(1);
-    (Service { phase, run, since: now, post_due: false, ..service }, [first, None])
+    (Service { phase, since: now, post_due: false, ..service }, [first, None])
 }

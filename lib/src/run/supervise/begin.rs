@@ -87,7 +87,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
                 }
             }
             journal.resume(Entry::of(&told, clock::now().0, clock::wall()));
-            (takeover::take_over(&record, &ledger, &orphans), record)
+            (takeover::take_over(&record, &ledger, &orphans, &definition.policy), record)
         }
         None => {
             let service = Service::new(want, clock::now(), &definition.policy);

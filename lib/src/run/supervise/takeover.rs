@@ -6,6 +6,7 @@
 use super::to_timeout;
 use crate::model::record::Record;
 use crate::model::service::{self, Event, Main, Phase, Service};
+use crate::model::spec::Policy;
 use crate::model::time::Span;
 use crate::signal;
 use crate::sys::clock;
@@ -32,7 +33,7 @@ pub struct Found {
 
 /// A predecessor died, and so have the locks that it held: nobody writes the record any more, and what it had begun to
 /// make is made, or never will be. The service goes on as it is; probes and hooks are killed.
-pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans) -> Found {
+pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans, policy: &Policy) -> Found {
     let adopted = service::may_have_left(&record.service);
     if adopted {
         end_jobs(orphans);
@@ -43,7 +44,7 @@ pub fn take_over(record: &Record, ledger: &Ledger, orphans: &Orphans) -> Found {
     let has_child = || children().into_iter().any(|child| Some(child) != spared);
     // While it runs, nobody asks what else there is.
     let left = adopted && !matches!(state, Main::Runs(_)) && (orphans.exist_but(spared) || has_child());
-    let (service, mut events) = service::take_over(record.service, state, left, clock::now());
+    let (service, mut events) = service::take_over(record.service, state, left, clock::now(), policy);
     if let Phase::Planned { .. } = service.phase {
         // The clock may have been set while nobody watched it.
         events = [Some(Event::ClockSet(clock::wall())), None];

@@ -29,14 +29,12 @@ fn a_service_that_runs_goes_on_as_it_is() {
     for phase in every_phase() {
         let same = cleared(phase);
         let expected = match phase {
-            Phase::Preparing => {
-                (Service { phase: Phase::Waiting, run: same.run - 1, since: SOON, ..same }, [None, None])
-            }
+            Phase::Preparing => (Service { phase: Phase::Waiting, since: SOON, ..same }, [None, None]),
             Phase::Spawning => (same, [Some(Event::Spawned(MAIN)), None]),
             _ if is_begun(phase) => (same, [Some(Event::TakenOver), None]),
             _ => (same, [None, None]),
         };
-        assert_eq!(take_over(left(phase), Main::Runs(MAIN), false, SOON), expected, "{phase:?}");
+        assert_eq!(take_over(left(phase), Main::Runs(MAIN), false, SOON, &Policy::default()), expected, "{phase:?}");
     }
 }
 
@@ -51,7 +49,7 @@ fn an_end_meanwhile_is_told_with_what_it_has_left() {
             Phase::Preparing => continue,
             _ => [None, None],
         };
-        let taken = take_over(left(phase), Main::Ended(MAIN, ENDED), left_over, SOON);
+        let taken = take_over(left(phase), Main::Ended(MAIN, ENDED), left_over, SOON, &Policy::default());
         assert_eq!(taken, (cleared(phase), events), "{phase:?}");
     }
 }
@@ -71,12 +69,12 @@ fn an_end_that_was_recorded_is_the_end_and_only_what_was_left_remains_to_be_seen
             Phase::Preparing | Phase::Spawning => continue,
             _ => [None, None],
         };
-        let taken = take_over(gone(left(phase)), Main::None, left_over, SOON);
+        let taken = take_over(gone(left(phase)), Main::None, left_over, SOON, &Policy::default());
         assert_eq!(taken, (gone(cleared(phase)), events), "{phase:?}");
     }
     // What never became the program has no end to go by.
     let unseen = Service { process: None, ending: Some(Ending::NotStarted(BROKEN)), ..left(STARTING) };
-    let (_, [event, _]) = take_over(unseen, Main::None, false, SOON);
+    let (_, [event, _]) = take_over(unseen, Main::None, false, SOON, &Policy::default());
     assert_eq!(event, Some(exit(Exit::Signal(signal::KILL), true)));
 }
 
@@ -86,15 +84,19 @@ fn a_start_that_came_to_nothing_begins_once_more_when_nothing_of_it_is_left() {
     for (phase, main) in [(Phase::Spawning, Main::None), (Phase::Preparing, Main::None)] {
         let service = Service { phase, ..none };
         let same = Service { post_due: false, beside: Beside::Nothing, since: SOON, ..cleared(phase) };
-        // What has never been a process is not counted.
-        let same = Service { process: None, run: same.run - 1, ..same };
+        // A run that nobody has seen anything of is not counted.
+        let unseen = u32::from(phase == Phase::Spawning);
+        let same = Service { process: None, run: same.run - unseen, ..same };
         let expected = (Service { phase: Phase::Waiting, ..same }, [None, None]);
-        assert_eq!(take_over(service, main, false, SOON), expected, "{phase:?}");
+        assert_eq!(take_over(service, main, false, SOON, &Policy::default()), expected, "{phase:?}");
         let killing = Phase::Stopping { stage: Stage::Kill, deadline: SOON.plus(Span::seconds(10)), then: Then::Start };
         let expected = (Service { phase: killing, ..same }, [Some(Event::TakenOver), None]);
-        assert_eq!(take_over(service, main, true, SOON), expected, "{phase:?}");
+        assert_eq!(take_over(service, main, true, SOON, &Policy::default()), expected, "{phase:?}");
     }
-    let (service, events) = take_over(none, Main::NotMade(BROKEN), false, SOON);
+    let hook = Some(HookPolicy { timeout: None });
+    let hooked = take_over(none, Main::None, false, SOON, &Policy { pre_start: hook, ..Policy::default() }).0;
+    assert_eq!(hooked.run, none.run, "its hook had begun");
+    let (service, events) = take_over(none, Main::NotMade(BROKEN), false, SOON, &Policy::default());
     assert_eq!((service.phase, events), (Phase::Spawning, [Some(Event::NotSpawned(BROKEN)), None]));
 }
 
@@ -102,7 +104,7 @@ fn a_start_that_came_to_nothing_begins_once_more_when_nothing_of_it_is_left() {
 fn what_a_killed_job_would_have_found_out_is_looked_for_again() {
     let beside = |phase, beside, probe_at| {
         let service = Service { beside, probe_at, ..at(phase) };
-        take_over(service, Main::Runs(MAIN), false, SOON).0.beside
+        take_over(service, Main::Runs(MAIN), false, SOON, &Policy::default()).0.beside
     };
     let later = SOON.plus(Span(1));
     for phase in [STARTING, Phase::Running, Phase::Planning] {
@@ -122,17 +124,20 @@ fn what_a_killed_job_would_have_found_out_is_looked_for_again() {
 fn a_post_stop_that_its_supervisor_was_killed_in_is_begun_again() {
     let hook = Policy { post_stop: Some(HookPolicy { timeout: None }), ..Policy::default() };
     let interrupted = |beside| Service { process: None, beside, ..at(stopping(Stage::Post, Then::Down)) };
-    let (found, events) = take_over(interrupted(job(Kind::PostStop)), Main::None, false, SOON);
+    let (found, events) = take_over(interrupted(job(Kind::PostStop)), Main::None, false, SOON, &Policy::default());
     assert_eq!(events, [Some(Event::Empty), None]);
     let (again, action) = step(found, Event::Empty, SOON, &hook);
     assert_eq!(action, Some(Action::Begin(Kind::PostStop)));
     assert!(matches!(again.phase, Phase::Stopping { stage: Stage::Post, then: Then::Down, .. }) && !again.post_due);
     // What it has left goes first.
-    assert_eq!(take_over(interrupted(job(Kind::PostStop)), Main::None, true, SOON).1, [Some(Event::TakenOver), None]);
+    assert_eq!(
+        take_over(interrupted(job(Kind::PostStop)), Main::None, true, SOON, &Policy::default()).1,
+        [Some(Event::TakenOver), None]
+    );
     // Its time was up, or it has ended.
     let Beside::Job { kind, process, deadline, .. } = job(Kind::PostStop) else { panic!("a job") };
     for beside in [Beside::Job { kind, process, deadline, killed: true }, Beside::Nothing] {
-        let (found, _) = take_over(interrupted(beside), Main::None, false, SOON);
+        let (found, _) = take_over(interrupted(beside), Main::None, false, SOON, &Policy::default());
         assert_eq!(step(found, Event::Empty, SOON, &hook).0.phase, Phase::Stopped, "{beside:?}");
     }
 }

@@ -24,6 +24,10 @@ fn run(arguments: Arguments) -> u8 {
     if let Some(code) = init::started_by_itself(arguments) {
         return code;
     }
+    let invoker = match init::begin() {
+        Ok(invoker) => invoker,
+        Err(code) => return code,
+    };
     match options::parse(&arguments, |name| std::env::var_os(name)) {
         Request::Print(text) => io::stdout().write_all(text.as_bytes()).map_or(exit::SYSTEM, |()| exit::OK),
         Request::Wrong(problem) => {
@@ -31,7 +35,7 @@ fn run(arguments: Arguments) -> u8 {
             exit::CONFIG
         }
         Request::Run { tree, single, command } => {
-            if let Some(code) = init::run(&tree) {
+            if let Some(code) = init::run(&tree, invoker.as_ref()) {
                 return code;
             }
             if command.is_empty() {

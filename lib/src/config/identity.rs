@@ -37,7 +37,7 @@ impl From<LookupError> for Fault {
 /// The credentials to take on (`None`: nothing changes), and the user whose HOME, USER, LOGNAME and
 /// SHELL the service gets (`None`: it is zei-init's own).
 pub fn read(scope: &Scope) -> (Option<Identity>, Option<UserEntry>) {
-    let Some(asked) = asked(scope) else { return (None, None) };
+    let Some(asked) = completed(scope, asked(scope)) else { return (None, None) };
     let own = &scope.context.own;
     let mut gid = asked.user.as_ref().map_or(own.gid, |user| user.gid);
     if let Some(group) = asked.group {
@@ -57,6 +57,19 @@ pub fn read(scope: &Scope) -> (Option<Identity>, Option<UserEntry>) {
     (Some(identity), other)
 }
 
+/// Where zei-init is another at rest than what a process of its begins as, every service says who it is.
+fn completed(scope: &Scope, asked: Option<Asked>) -> Option<Asked> {
+    if !scope.context.elevated {
+        return asked;
+    }
+    let mut asked = asked.unwrap_or_default();
+    if asked.user.is_none() && !scope.is_cmd {
+        asked.user = scope.context.users.user("0").ok();
+    }
+    Some(asked)
+}
+
+#[derive(Default)]
 struct Asked {
     user: Option<UserEntry>,
     group: Option<u32>,

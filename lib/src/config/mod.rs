@@ -63,6 +63,8 @@ pub struct Context<'a> {
     pub own: Identity,
     /// Whether it can run a service as somebody else.
     pub may_switch_user: bool,
+    /// It is root only where it must be: a service that names no user is root's, the command that user's.
+    pub elevated: bool,
     /// zei-init's own command, which becomes the service `cmd`.
     pub command: Option<&'a [OsString]>,
 }
@@ -109,7 +111,7 @@ pub fn load_with_warnings(source: &Source, context: &Context) -> Result<Option<L
 pub fn load_all(source: &Source, added: &[PathBuf], context: &Context) -> Result<Option<Loaded>, Vec<Problem>> {
     let mut report = Report::default();
     let found = files::read(source, &mut report);
-    added.iter().for_each(|path| files::added(path, context.own.uid, &mut report));
+    added.iter().for_each(|path| files::added(path, if context.elevated { 0 } else { context.own.uid }, &mut report));
     if !found && added.is_empty() {
         return Ok(None);
     }

@@ -5,6 +5,7 @@ pub mod change;
 pub mod child;
 pub mod definition;
 pub mod heard;
+pub mod inherited;
 pub mod init;
 pub mod kills;
 pub mod order;

@@ -45,6 +45,8 @@ pub struct Table {
     pub hand: i32,
     /// The directory of all services' directories; `None` where zei runs without one.
     pub services: Option<i32>,
+    /// The user that zei-init is at rest, where it has root in reserve (see `sys::elevation`).
+    pub rest: Option<u32>,
     /// The services.
     pub pumped: Vec<Pumped>,
 }
@@ -119,6 +121,9 @@ impl Table {
         if let Some(services) = &self.services {
             put("services", services);
         }
+        if let Some(rest) = &self.rest {
+            put("rest", rest);
+        }
         for pumped in &self.pumped {
             put("name", &pumped.name);
             if let Some(pattern) = &pumped.pattern {
@@ -136,7 +141,7 @@ impl Table {
 
     /// Reads the table; `None` where it is none.
     pub fn decode(bytes: &[u8]) -> Option<Table> {
-        let mut table = Table { token: 0, state: -1, hand: -1, services: None, pumped: Vec::new() };
+        let mut table = Table { token: 0, state: -1, hand: -1, services: None, rest: None, pumped: Vec::new() };
         for entry in bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0) {
             let (key, value) = core::str::from_utf8(entry).ok()?.split_once('=')?;
             match (key, table.pumped.last_mut()) {
@@ -144,6 +149,7 @@ impl Table {
                 ("state", _) => table.state = value.parse().ok()?,
                 ("hand", _) => table.hand = value.parse().ok()?,
                 ("services", _) => table.services = Some(value.parse().ok()?),
+                ("rest", _) => table.rest = Some(value.parse().ok()?),
                 ("name", _) => table.pumped.push(Pumped {
                     name: ServiceName::parse(value).ok()?,
                     pattern: None,
@@ -223,6 +229,7 @@ mod tests {
             state: 20,
             hand: 21,
             services: Some(7),
+            rest: Some(1000),
             pumped: vec![
                 pumped("web", Some("a = b\n$"), Some(30), vec![pipe(0, Side::Out, 31), pipe(1, Side::Err, 32)]),
                 pumped("worker", None, None, vec![pipe(7, Side::Err, 33)]),
@@ -231,7 +238,7 @@ mod tests {
         };
         assert_eq!(Table::decode(&table.encode()), Some(table.clone()));
         assert_eq!(table.descriptors(), [7, 20, 21, 30, 31, 32, 33]);
-        let least = Table { token: 0, state: 3, hand: 4, services: None, pumped: vec![] };
+        let least = Table { token: 0, state: 3, hand: 4, services: None, rest: None, pumped: vec![] };
         assert_eq!(Table::decode(&least.encode()), Some(least));
     }
 

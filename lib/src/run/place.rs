@@ -4,13 +4,14 @@
 
 use crate::paths;
 use crate::protocol::status::{MAX, Status};
+use crate::sys::elevation::{self, as_root};
 use crate::sys::event;
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
+use nix::unistd::{Uid, UnlinkatFlags, fchown, ftruncate, unlinkat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open directory. A service's lock says that a supervisor of it lives; a child
@@ -98,19 +99,22 @@ impl Place {
             return open_regular(&self.directory, name, OFlag::O_RDWR, 0o644);
         }
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let file = openat(&*self.directory, name, flags, Mode::empty())?;
+        let file = as_root(|| openat(&*self.directory, name, flags, Mode::empty()))?;
         if is_regular(&file) { Ok(file) } else { Err(Errno::EINVAL) }
     }
 
     /// Writes a whole file that only this user may read, in the place of one of the same name.
     pub fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Errno> {
         let file = open_regular(&self.directory, name, OFlag::O_WRONLY | OFlag::O_TRUNC, 0o600)?;
+        if let Some(user) = elevation::rest() {
+            as_root(|| fchown(&file, Some(Uid::from_raw(user)), None))?;
+        }
         crate::sys::memfd::write_all(&file, content)
     }
 
     /// Puts one file in the place of another.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        let rename = || renameat(&*self.directory, from, &*self.directory, to);
+        let rename = || as_root(|| renameat(&*self.directory, from, &*self.directory, to));
         rename().or_else(|_| make_way(&self.directory, to).and_then(|()| rename()))
     }
 }
@@ -121,6 +125,10 @@ fn open_status(directory: &OwnedFd) -> Option<OwnedFd> {
 
 /// Opens a file of zei's own, or makes it. Whatever else has its name, a directory, a FIFO, a symbolic link, makes way.
 fn open_regular(directory: &OwnedFd, name: &str, access: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
+    as_root(|| make_regular(directory, name, access, mode))
+}
+
+fn make_regular(directory: &OwnedFd, name: &str, access: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
     // Where there is a FIFO, nobody waits for its other end.
     let flags = access | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let mode = Mode::from_bits_truncate(mode);
@@ -146,6 +154,10 @@ pub fn has(directory: &OwnedFd, name: &str, file: &OwnedFd) -> bool {
 
 /// Removes what has this name, if there is such; a directory with something in it gets another name.
 pub fn make_way(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
+    as_root(|| move_away(directory, name))
+}
+
+fn move_away(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
     match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(Errno::EISDIR | Errno::EPERM) => unlinkat(directory, name, UnlinkatFlags::RemoveDir).or_else(|_| {

@@ -3,6 +3,7 @@
 //! Owns: one group below zei's own for each service, and one for those. Must never: touch another's group, or move a process
 //! that is not being made: what is looked for by its descent and its marks is found without them.
 
+use crate::sys::elevation::as_root;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -20,6 +21,10 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 /// can't be written to (as in a container by default), or this process is in the machine's own root group. `token`: a random
 /// number of this start; two trees may share a group.
 pub fn make(token: u64) -> Option<OwnedFd> {
+    as_root(|| make_writable(token))
+}
+
+fn make_writable(token: u64) -> Option<OwnedFd> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own_group(&groups)?;
     let is_v2 = |path: &PathBuf| statfs(path).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC);
@@ -41,7 +46,7 @@ fn own_group(groups: &str) -> Option<&Path> {
 /// Removes it, if those of the services are gone.
 pub fn remove(groups: &OwnedFd) {
     if let Ok(path) = std::fs::read_link(format!("/proc/self/fd/{}", groups.as_raw_fd())) {
-        let _somebody_is_in_it = std::fs::remove_dir(path);
+        let _somebody_is_in_it = as_root(|| std::fs::remove_dir(path));
     }
 }
 
@@ -60,7 +65,8 @@ impl Group {
 
     /// Makes it if it is not there. Whoever writes `0` to what is returned is in it.
     pub fn entrance(&self) -> Option<OwnedFd> {
-        let _there_or_not = mkdirat(&self.groups, self.name.as_c_str(), Mode::from_bits_truncate(0o755));
+        let mode = Mode::from_bits_truncate(0o755);
+        let _there_or_not = as_root(|| mkdirat(&self.groups, self.name.as_c_str(), mode));
         self.open("cgroup.procs", OFlag::O_WRONLY).ok()
     }
 
@@ -75,12 +81,13 @@ impl Group {
 
     /// Removes it, if it is empty.
     pub fn remove(&self) {
-        let _not_empty_or_not_there = unlinkat(&self.groups, self.name.as_c_str(), UnlinkatFlags::RemoveDir);
+        let remove = || unlinkat(&self.groups, self.name.as_c_str(), UnlinkatFlags::RemoveDir);
+        let _not_empty_or_not_there = as_root(remove);
     }
 
     fn open(&self, file: &str, access: OFlag) -> Result<OwnedFd, Errno> {
         let own = openat(&self.groups, self.name.as_c_str(), DIRECTORY, Mode::empty())?;
-        openat(own.as_fd(), file, access | OFlag::O_CLOEXEC, Mode::empty())
+        as_root(|| openat(own.as_fd(), file, access | OFlag::O_CLOEXEC, Mode::empty()))
     }
 }
 

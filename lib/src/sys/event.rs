@@ -9,6 +9,7 @@
 //! With nobody waiting the open fails with ENXIO and costs nothing more.
 
 use crate::model::time::Span;
+use crate::sys::elevation;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -90,9 +91,17 @@ impl Waiter {
     }
 }
 
+/// Makes the FIFO for those who may not: where zei has root in reserve, its directories are root's, and those who wait
+/// mostly the user's.
+pub fn provide(dir: impl AsFd, path: &(impl nix::NixPath + ?Sized)) {
+    if elevation::rest().is_some() {
+        let _by_a_timer_then = open_or_make(dir.as_fd(), path);
+    }
+}
+
 fn open_or_make(dir: BorrowedFd<'_>, path: &(impl nix::NixPath + ?Sized)) -> nix::Result<OwnedFd> {
     match open_fifo(dir, path) {
-        Err(Errno::ENOENT) => make(dir, path),
+        Err(Errno::ENOENT) => elevation::as_root(|| make(dir, path)),
         other => other,
     }
 }
@@ -114,7 +123,8 @@ fn make(dir: BorrowedFd<'_>, path: &(impl nix::NixPath + ?Sized)) -> nix::Result
     // Made by root in a directory of the user who runs zei-init, it must be open to that user's rings.
     if geteuid().is_root() {
         let owner = fstat(dir)?;
-        fchown(&fifo, Some(Uid::from_raw(owner.st_uid)), Some(Gid::from_raw(owner.st_gid)))?;
+        let user = elevation::rest().unwrap_or(owner.st_uid);
+        fchown(&fifo, Some(Uid::from_raw(user)), Some(Gid::from_raw(owner.st_gid)))?;
     }
     Ok(fifo)
 }

@@ -3,6 +3,7 @@
 use crate::exit::Exit;
 use crate::model::service::Process;
 use crate::signal;
+use crate::sys::elevation::as_root;
 use crate::sys::raw;
 use crate::text::{self, Text};
 use nix::NixPath;
@@ -68,10 +69,15 @@ pub fn signal_group(leader: u32, signal: u8) -> Result<(), Errno> {
 
 fn send(pid: Pid, signal: u8) -> Result<(), Errno> {
     // nix has no name for real-time signals.
-    match nix::sys::signal::Signal::try_from(i32::from(signal)) {
+    as_root(|| match nix::sys::signal::Signal::try_from(i32::from(signal)) {
         Ok(signal) => kill(pid, signal),
         Err(_) => raw::kill(pid.as_raw(), signal),
-    }
+    })
+}
+
+/// Sends a signal to the process that this pidfd holds.
+pub fn signal_held(held: BorrowedFd<'_>, signal: u8) -> Result<(), Errno> {
+    as_root(|| raw::pidfd_send(held, signal))
 }
 
 /// Sends a signal to a process that is not this one's child, if it is still the same.
@@ -82,7 +88,7 @@ pub fn signal_other(process: Process, signal: u8) -> Result<(), Errno> {
             if start_time(process.pid) != Some(process.start) && process.start != 0 {
                 return Err(Errno::ESRCH);
             }
-            raw::pidfd_send(descriptor.as_fd(), signal)
+            signal_held(descriptor.as_fd(), signal)
         }
         Err(Errno::ENOSYS) => send(to_pid(process.pid), signal),
         Err(errno) => Err(errno),
@@ -172,7 +178,7 @@ impl Held {
     /// Sends it a signal; ESRCH where it is gone.
     pub fn signal(&self, number: u8) -> Result<(), Errno> {
         match self.descriptor() {
-            Some(descriptor) => raw::pidfd_send(descriptor, number),
+            Some(descriptor) => signal_held(descriptor, number),
             None if self.has_ended() => Err(Errno::ESRCH),
             None => send(to_pid(self.process.pid), number),
         }
@@ -344,11 +350,15 @@ pub(super) mod tests {
         let mark = 0x7000_1234_0000_0000;
         let (main, mut out) = family(mark);
         assert!(exists(|pid| pid != main && soft_locks(pid) == Some(mark)));
+        let other = hold_other(*listed_children(main).first().unwrap()).unwrap();
         assert!(!exists(|pid| soft_locks(pid) == Some(mark + 1)));
         let kill_it = |pid: u32| soft_locks(pid) == Some(mark) && send(to_pid(pid), signal::KILL).is_err();
         assert!(!exists(kill_it));
         assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
         wait(main);
+        // Its files are closed a moment before it has ended.
+        let mut end = [PollFd::new(other.descriptor().unwrap(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut end, PollTimeout::from(60_000u16)), Ok(1));
         assert!(!exists(|pid| soft_locks(pid) == Some(mark) && !is_zombie(pid)));
     }
 

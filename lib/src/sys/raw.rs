@@ -5,10 +5,12 @@
 #![allow(unsafe_code)]
 
 mod capabilities;
+mod environment;
 mod memory;
 mod scheduling;
 
 pub use capabilities::{drop_bounding, is_bounding, permitted_capabilities, raise_ambient, set_capabilities};
+pub use environment::{environment, hide_variables, show_variables};
 pub use memory::{Patient, map, release_stack};
 pub use scheduling::{set_nice, take_short_slices};
 
@@ -229,8 +231,13 @@ pub fn setresgid(gid: u32) -> Result<(), Errno> {
 
 /// Sets real, effective and saved user id.
 pub fn setresuid(uid: u32) -> Result<(), Errno> {
+    set_users(uid, uid, uid)
+}
+
+/// Sets each of them; `u32::MAX` leaves it.
+pub fn set_users(real: u32, effective: u32, saved: u32) -> Result<(), Errno> {
     // SAFETY: plain numbers.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, real, effective, saved) }).map(drop)
 }
 
 /// Whether the supplementary groups are these already: then setgroups(2), which needs a right, is not needed.
@@ -417,26 +424,6 @@ pub fn give_up_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
 pub fn kill(pid: i32, signal: u8) -> Result<(), Errno> {
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::kill(pid, c_int::from(signal)) }).map(drop)
-}
-
-/// The environment that this process was started with, also what is no `NAME=VALUE`.
-pub fn environment() -> impl Iterator<Item = &'static CStr> + Clone {
-    unsafe extern "C" {
-        static environ: *const *const c_char;
-    }
-    // SAFETY: the C library sets it before `main`; no zei program ever changes its environment.
-    let mut next = unsafe { environ };
-    core::iter::from_fn(move || {
-        // SAFETY: NULL, or an array that ends with NULL, of strings that live as long as the process.
-        unsafe {
-            if next.is_null() || (*next).is_null() {
-                return None;
-            }
-            let variable = CStr::from_ptr(*next);
-            next = next.add(1);
-            Some(variable)
-        }
-    })
 }
 
 /// Reaps any child that has ended (waitpid(2), WNOHANG): its pid, and how it ended, by whatever signal,

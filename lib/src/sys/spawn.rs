@@ -7,6 +7,7 @@ use crate::model::child::Child;
 use crate::model::privileges::Privileges;
 use crate::model::service::{Failure, SpawnStage};
 use crate::signal;
+use crate::sys::elevation;
 use crate::sys::privileges::{self, Refused};
 use crate::sys::raw::{self, Descriptors, Strings};
 use core::ffi::CStr;
@@ -140,6 +141,7 @@ fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (Spawn
         raw::keep_descriptors_below(first).map_err(at(SpawnStage::Process))?;
     }
     record(spawn, None).map_err(at(SpawnStage::Record))?;
+    elevation::begin_new_process().map_err(at(SpawnStage::User))?;
     if let Some(group) = spawn.group {
         let _where_it_is = nix::unistd::write(group, b"0");
     }

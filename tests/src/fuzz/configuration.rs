@@ -43,11 +43,13 @@ pub(super) fn run(bytes: &[u8]) {
         environment: &environment,
         own: Identity { uid: 0, gid: 0, groups: vec![0] },
         may_switch_user: true,
+        elevated: false,
         command: None,
     };
     let other = Context {
         own: Identity { uid: 1000, gid: 1000, groups: vec![1000] },
         may_switch_user: false,
+        elevated: false,
         command: Some(&command),
         ..root
     };
@@ -105,6 +107,7 @@ fn compiles(config: &Config, context: &Context) {
         nofile: None,
         config: Vec::new(),
         added: Vec::new(),
+        invoker: None,
     };
     let bytes = plan::encode(config, Definitions::default(), &terms);
     let compiled = Definitions(&bytes);

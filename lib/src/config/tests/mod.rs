@@ -74,6 +74,7 @@ impl World {
             environment: &self.environment,
             own: Identity { uid: self.own, gid: self.own, groups: vec![] },
             may_switch_user: self.may_switch_user,
+            elevated: false,
             command: self.command.as_deref(),
         }
     }

@@ -23,7 +23,9 @@ pub(crate) mod tests;
 
 use crate::model::privileges::Privileges;
 use crate::model::service::Kind;
-use crate::model::spec::{Condition, Dependency, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec};
+use crate::model::spec::{
+    Condition, Dependency, Identity, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec,
+};
 use crate::name::ServiceName;
 use core::ffi::CStr;
 use std::collections::HashMap;
@@ -213,6 +215,13 @@ impl<'a> Definitions<'a> {
     /// The name of service `index`; `None`: there is none.
     pub fn name(self, index: usize) -> Option<ServiceName> {
         ServiceName::parse(self.service_section(index)?.text("name")?).ok()
+    }
+
+    /// Who has started a zei-init that has root in reserve (see `sys::elevation`); `None`: it has not.
+    pub fn invoker(self) -> Option<Identity> {
+        let mut words = self.section(0)?.text("invoker")?.split(' ').map(str::parse);
+        let (uid, gid) = (words.next()?.ok()?, words.next()?.ok()?);
+        Some(Identity { uid, gid, groups: words.collect::<Result<_, _>>().ok()? })
     }
 
     /// The definition of service `index`.

@@ -13,7 +13,8 @@ use super::{Definitions, Section, put, to_u32};
 use crate::model::init::Node;
 use crate::model::order;
 use crate::model::spec::{
-    Condition, Config, Dependency, ExitRule, OnEnd, OnUnhealthy, ReadyTest, ServiceSpec, SignalMap, SignalUse, When,
+    Condition, Config, Dependency, ExitRule, Identity, OnEnd, OnUnhealthy, ReadyTest, ServiceSpec, SignalMap,
+    SignalUse, When,
 };
 use crate::model::time::Span;
 use crate::name::ServiceName;
@@ -37,6 +38,8 @@ pub struct Terms<'a> {
     pub config: Vec<PathBuf>,
     /// Files that were added to them since.
     pub added: Vec<PathBuf>,
+    /// Who has started a zei-init that has root in reserve (see `sys::elevation`).
+    pub invoker: Option<Identity>,
 }
 
 /// The plan of a whole configuration. Whoever has an index in `old` keeps it.
@@ -216,6 +219,10 @@ fn encode_common(terms: &Terms<'_>) -> Vec<u8> {
     let mut common = Vec::new();
     if let Some((soft, hard)) = terms.nofile {
         put(&mut common, "nofile", format!("{soft} {hard}").as_bytes());
+    }
+    if let Some(Identity { uid, gid, groups }) = &terms.invoker {
+        let groups: String = groups.iter().map(|group| format!(" {group}")).collect();
+        put(&mut common, "invoker", format!("{uid} {gid}{groups}").as_bytes());
     }
     for variable in &terms.environment {
         put(&mut common, "env", variable.to_bytes());
@@ -459,6 +466,7 @@ impl<'a> Definitions<'a> {
             nofile: common.and_then(|common| common.numbers("nofile")).map(|[soft, hard]| (soft, hard)),
             config: self.paths("config"),
             added: self.paths("added"),
+            invoker: self.invoker(),
         }
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Place {
     path: PathBuf,
     dir: OwnedFd,
     owner: u32,
+    /// Only root may make anything in it.
+    is_roots: bool,
     /// zei-init was asked to look after its files.
     asked: AtomicBool,
 }
@@ -143,7 +145,9 @@ fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, Strin
     if owners.is_some() && candidate.shared && stat.st_mode & 0o022 != 0 {
         return Err("others may write to it".to_string());
     }
-    let place = Place { path: candidate.path.clone(), dir, owner: stat.st_uid, asked: AtomicBool::new(false) };
+    let is_roots = stat.st_uid == 0 && stat.st_mode & 0o022 == 0;
+    let place =
+        Place { path: candidate.path.clone(), dir, owner: stat.st_uid, is_roots, asked: AtomicBool::new(false) };
     match place.found(|| place.locked(), |locked| *locked != Err(Errno::ENOENT)) {
         Ok(true) => Ok(place),
         Ok(false) => Err("left over, no live zei-init holds its lock".to_string()),
@@ -224,7 +228,9 @@ impl Place {
             errno => self.refused("open", &file, errno),
         })?;
         let stat = fstat(&fifo).map_err(|errno| self.refused("examine", &file, errno))?;
-        if kind(&stat) != SFlag::S_IFIFO || ![0, self.owner].contains(&stat.st_uid) {
+        // In a directory that only root may write to it may be the user's whom zei-init is at rest.
+        let is_zeis = self.is_roots || [0, self.owner].contains(&stat.st_uid);
+        if kind(&stat) != SFlag::S_IFIFO || !is_zeis {
             let message = format!("{} is not zei's FIFO; nothing was sent", self.full(&file));
             return Err(Failure::new(exit::SYSTEM, message));
         }

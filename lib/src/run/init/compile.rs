@@ -9,17 +9,16 @@
 //! through the control FIFO, only where it stands, and all else that decides stands in the plan.
 
 use super::pump::ZEI_LOG;
-use super::{Failure, shared};
+use super::{Failure, shared, trusted};
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Terms};
-use crate::model::spec::{Config, ReadyTest, ServiceSpec};
+use crate::model::spec::{Config, Identity, ReadyTest, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::sys::raw::{self, Arguments};
-use crate::sys::{credentials, memfd, spawn};
-use nix::unistd::geteuid;
+use crate::sys::{credentials, elevation, memfd, spawn};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
@@ -43,10 +42,17 @@ pub struct Given {
 }
 
 /// Reads it; `None`: there is none at all.
-pub fn load(given: &Given) -> Result<Option<Config>, Failure<Vec<String>>> {
+/// `invoker`: who has started a zei-init that has root in reserve.
+pub fn load(given: &Given, invoker: Option<&Identity>) -> Result<Option<Config>, Failure<Vec<String>>> {
     let system = |message: String| (exit::SYSTEM, vec![message]);
-    let own =
-        credentials::current().map_err(|errno| system(format!("cannot read its own credentials: {}", errno.desc())))?;
+    if invoker.is_some() {
+        trusted::before(given)?;
+    }
+    let own = match invoker {
+        Some(invoker) => Ok(invoker.clone()),
+        None => credentials::current(),
+    };
+    let own = own.map_err(|errno| system(format!("cannot read its own credentials: {}", errno.desc())))?;
     let users = credentials::read_users().map_err(|error| system(error.to_string()))?;
     let source = match given.config.as_slice() {
         [] => Source::Default,
@@ -57,12 +63,17 @@ pub fn load(given: &Given) -> Result<Option<Config>, Failure<Vec<String>>> {
         users: &users,
         environment: &environment,
         own,
-        may_switch_user: geteuid().is_root(),
+        may_switch_user: elevation::can_be_root(),
+        elevated: invoker.is_some(),
         command: (!given.command.is_empty()).then_some(&given.command),
     };
-    let loaded = config::load_all(&source, &given.added, &context);
+    let loaded = elevation::as_root(|| config::load_all(&source, &given.added, &context));
     let loaded = loaded.map_err(|problems| (exit::CONFIG, problems.iter().map(Problem::to_string).collect()))?;
-    let config = loaded.map(|loaded| make_absolute(loaded.config));
+    let mut config = loaded.map(|loaded| make_absolute(loaded.config));
+    if let (Some(config), Some(invoker)) = (&mut config, invoker) {
+        trusted::after(config)?;
+        trusted::keep_apart(config, invoker.uid);
+    }
     match config.as_ref().map(lacks_program) {
         Some(problems) if !problems.is_empty() => Err((exit::CONFIG, problems)),
         _ => Ok(config),
@@ -111,7 +122,7 @@ pub fn child(arguments: Arguments) -> Option<u8> {
     if arguments.get(1) != Some(COMPILE) {
         return None;
     }
-    // The program may be setuid; its parent has given that up, and it comes back with exec.
+    // The program may be setuid, and comes back so with exec: whoever is not root stays what it was.
     if credentials::give_up_setuid().is_err() {
         return Some(exit::SYSTEM);
     }
@@ -128,6 +139,12 @@ fn compile(verb: &str, argument: &OsStr) -> Result<Vec<u8>, Failure<Vec<String>>
         .map_err(|errno| (exit::SYSTEM, vec![format!("cannot read the plan that holds: {}", errno.desc())]))?;
     let old = Definitions(&held);
     let mut terms = old.terms();
+    let invoker = terms.invoker.clone();
+    if let Some(invoker) = &invoker {
+        let rested = elevation::rest_as(invoker.uid);
+        rested.map_err(|errno| (exit::SYSTEM, vec![format!("cannot be at rest: {}", errno.desc())]))?;
+    }
+    let load_some = |given: &Given| load_some(given, invoker.as_ref());
     let command = (0..old.count()).find(|index| old.name(*index) == Some(ServiceName::CMD));
     let words = command
         .and_then(|index| old.service(index))
@@ -169,8 +186,8 @@ fn compile(verb: &str, argument: &OsStr) -> Result<Vec<u8>, Failure<Vec<String>>
     }
 }
 
-fn load_some(given: &Given) -> Result<Config, Failure<Vec<String>>> {
-    load(given)?.ok_or_else(|| {
+fn load_some(given: &Given, invoker: Option<&Identity>) -> Result<Config, Failure<Vec<String>>> {
+    load(given, invoker)?.ok_or_else(|| {
         let places = format!("neither {} nor a file in {}", paths::CONFIG_FILE, paths::CONFIG_DIR);
         (exit::CONFIG, vec![format!("there is no configuration any more: {places}")])
     })

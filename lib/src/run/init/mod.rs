@@ -11,18 +11,20 @@ mod rundir;
 mod shared;
 mod terminal;
 mod tree;
+mod trusted;
 mod waiting;
 
 use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Outline, Terms};
+use crate::model::inherited;
 use crate::model::init::Tree;
-use crate::model::spec::{Config, ReadyTest};
+use crate::model::spec::{Config, Identity, ReadyTest};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::run::report::report;
 use crate::sys::raw::Arguments;
-use crate::sys::{cgroup, credentials, ledger, raw, spawn};
+use crate::sys::{cgroup, credentials, elevation, ledger, raw, spawn};
 use compile::Given;
 use nix::errno::Errno;
 use pump::LogPump;
@@ -45,23 +47,48 @@ pub struct Options {
     pub command: Vec<OsString>,
 }
 
+/// The first thing that is done: standard streams are there, and it is known who this process is, and may be. Where its
+/// file offers root to somebody else who starts it as PID 1, it is at rest from here on (see `sys::elevation`), and who that
+/// is is returned. Whoever starts it otherwise gets nothing from it.
+///
+/// # Errors
+/// The exit code, having said why.
+pub fn begin() -> Result<Option<Identity>, u8> {
+    raw::fill_standard_streams();
+    let begun = if elevation::is_offered() {
+        // Neither what it reads nor whom it starts is to do what its starter wants.
+        raw::hide_variables(|name| inherited::is_dropped(name) || inherited::is_zeis(name));
+        elevation::accept().map(Some)
+    } else {
+        credentials::give_up_setuid().map(|()| None)
+    };
+    begun.map_err(cannot_be)
+}
+
+/// There is only the command: that is the starter's own business, with all that it has said.
+fn settle_for_the_command() -> Result<(), u8> {
+    raw::show_variables();
+    elevation::give_up().map_err(cannot_be)
+}
+
+fn cannot_be(errno: Errno) -> u8 {
+    report(PROGRAM, format!("cannot become the user who started it: {}", errno.desc()));
+    exit::SYSTEM
+}
+
 /// Runs the tree until its end and returns the container's exit code. `None`: there is no
 /// configuration at all, and nothing was done.
-pub fn run(options: &Options) -> Option<u8> {
-    raw::fill_standard_streams();
-    if let Err(errno) = credentials::give_up_setuid() {
-        report(PROGRAM, format!("cannot become the user who started it: {}", errno.desc()));
-        return Some(exit::SYSTEM);
-    }
+pub fn run(options: &Options, invoker: Option<&Identity>) -> Option<u8> {
     let given = Given { config: options.config.clone(), added: Vec::new(), command: options.command.clone() };
-    let config = match compile::load(&given) {
-        Ok(config) => config?,
+    let config = match compile::load(&given, invoker) {
+        Ok(Some(config)) => config,
+        Ok(None) => return settle_for_the_command().err(),
         Err((code, messages)) => {
             messages.iter().for_each(|message| report(PROGRAM, message));
             return Some(code);
         }
     };
-    Some(match assemble(&config, given) {
+    Some(match assemble(&config, given, invoker) {
         Ok(mut running) => running.live(),
         Err((code, message)) => {
             report(PROGRAM, message);
@@ -78,7 +105,7 @@ pub fn started_by_itself(arguments: Arguments) -> Option<u8> {
 
 type Failure<T> = (u8, T);
 
-fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<String>> {
+fn assemble(config: &Config, given: Given, invoker: Option<&Identity>) -> Result<tree::Running, Failure<String>> {
     let refused = |(what, errno): (&str, Errno)| (exit::SYSTEM, format!("cannot {what}: {}", errno.desc()));
     let programs = Programs::find().map_err(|message| (exit::SYSTEM, message))?;
     // Whatever else was inherited is for nobody.
@@ -88,7 +115,7 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;
     let environment = compile::environment();
     let environment = environment.iter().map(CString::as_c_str).collect();
-    let terms = Terms { environment, nofile, config: given.config, added: given.added };
+    let terms = Terms { environment, nofile, config: given.config, added: given.added, invoker: invoker.cloned() };
     let plan = plan::encode(config, Definitions::default(), &terms);
     let outline = Definitions(&plan).outline().ok_or_else(|| refused(("read its own plan", Errno::EINVAL)))?;
     let names: Vec<ServiceName> = outline.services.iter().flatten().map(|service| service.name).collect();

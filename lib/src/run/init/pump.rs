@@ -10,7 +10,7 @@ use crate::name::ServiceName;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{logpipe, memfd, process, say};
+use crate::sys::{elevation, logpipe, memfd, process, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -339,6 +339,7 @@ impl LogPump {
             state: kept.state.as_raw_fd(),
             hand: kept.hand.as_raw_fd(),
             services: number(&self.services),
+            rest: elevation::rest(),
             pumped: pumped.collect(),
         }
     }

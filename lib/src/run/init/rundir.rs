@@ -9,12 +9,13 @@ use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
 use crate::run::place::{has, make_way};
-use crate::sys::{ledger, lock, raw};
+use crate::sys::elevation::{self, as_root};
+use crate::sys::{event, ledger, lock, process, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
-use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
+use nix::unistd::{Uid, UnlinkatFlags, fchown, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -57,10 +58,10 @@ pub enum Refusal {
 pub fn make(services: &[(ServiceName, String)]) -> Result<(RunDir, Vec<Result<OwnedFd, Errno>>), Refusal> {
     // The modes below are meant as they are written.
     let mask = umask(Mode::empty());
-    let made = make_unmasked().map(|run_dir| {
+    let made = as_root(make_unmasked).map(|run_dir| {
         // Where descriptors are scarce, control is what is done without.
         let spare: Vec<_> = (0..SPARE).map_while(|_| run_dir.directory.try_clone().ok()).collect();
-        let controls = services.iter().map(|(name, needs)| run_dir.make_service(*name, needs)).collect();
+        let controls = services.iter().map(|(name, needs)| as_root(|| run_dir.make_service(*name, needs))).collect();
         drop(spare);
         (run_dir, controls)
     });
@@ -69,8 +70,8 @@ pub fn make(services: &[(ServiceName, String)]) -> Result<(RunDir, Vec<Result<Ow
 }
 
 fn make_unmasked() -> Result<RunDir, Refusal> {
-    let named = std::env::var_os(paths::RUN_VARIABLE).map(PathBuf::from);
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let (named, runtime) = (variable(paths::RUN_VARIABLE), variable("XDG_RUNTIME_DIR"));
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok();
     let seeker = Seeker {
         named: named.as_deref(),
@@ -79,7 +80,9 @@ fn make_unmasked() -> Result<RunDir, Refusal> {
         pid_namespace: namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace)),
     };
     let mut tried = Vec::new();
-    for candidate in paths::candidates(&seeker) {
+    // What is root's is not put where anyone may have been before.
+    let is_open = |candidate: &Candidate| elevation::rest().is_some() && candidate.path.starts_with("/tmp");
+    for candidate in paths::candidates(&seeker).into_iter().filter(|candidate| !is_open(candidate)) {
         match try_place(&candidate) {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.
@@ -111,6 +114,7 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     }
     let control = make_fifo(&init, paths::CONTROL)?;
     let journal = journal::make(&init).ok();
+    event::provide(&init, paths::EVENT);
     if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
         clear(&services)?;
     }
@@ -170,6 +174,9 @@ fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     mkfifoat(parent, name, Mode::from_bits_truncate(0o600))?;
     let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fifo = openat(parent, name, flags, Mode::empty())?;
+    if let Some(user) = elevation::rest() {
+        fchown(&fifo, Some(Uid::from_raw(user)), None)?;
+    }
     let _larger_is_fine = fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(FIFO_SIZE));
     Ok(fifo)
 }
@@ -181,6 +188,7 @@ impl RunDir {
             // For people only: without room for it the service lives as well.
             let _no_room = write_needs(&directory, paths::NEEDS, needs);
         }
+        event::provide(&directory, paths::EVENT);
         make_fifo(&directory, paths::CONTROL)
     }
 
@@ -188,7 +196,7 @@ impl RunDir {
     pub fn repair(&mut self) -> Result<Vec<String>, Errno> {
         let mut made = Vec::new();
         let mask = umask(Mode::empty());
-        let repaired = (|| {
+        let repaired = as_root(|| {
             let init = remake_directory(&self.directory, paths::INIT)?;
             if !has(&self.directory, paths::SERVICES, &self.services) {
                 self.services = remake_directory(&self.directory, paths::SERVICES)?;
@@ -209,7 +217,7 @@ impl RunDir {
                 made.push(format!("{}/{}", paths::INIT, paths::CONTROL));
             }
             Ok(made)
-        })();
+        });
         umask(mask);
         repaired
     }
@@ -223,7 +231,9 @@ impl RunDir {
             return Ok(None);
         }
         let mask = umask(Mode::empty());
-        let made = remake_directory(&self.services, name.as_str()).and_then(|directory| {
+        let made = as_root(|| {
+            let directory = remake_directory(&self.services, name.as_str())?;
+            event::provide(&directory, paths::EVENT);
             make_way(&directory, paths::CONTROL)?;
             make_fifo(&directory, paths::CONTROL)
         });
@@ -245,7 +255,7 @@ impl RunDir {
         let mask = umask(Mode::empty());
         // What somebody else has put there in the meantime is not taken for the FIFO.
         let _nothing_there = self.remove_service(name);
-        let made = self.make_service(name, needs);
+        let made = as_root(|| self.make_service(name, needs));
         umask(mask);
         made
     }
@@ -253,25 +263,27 @@ impl RunDir {
     /// Says what a service depends on from now on.
     pub fn replace_needs(&self, name: ServiceName, needs: &str) -> Result<(), Errno> {
         let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty())?;
-        if needs.is_empty() {
-            return remove(&directory, paths::NEEDS);
-        }
-        remove(&directory, paths::NEW_NEEDS)?;
-        let mask = umask(Mode::empty());
-        let written = write_needs(&directory, paths::NEW_NEEDS, needs);
-        umask(mask);
-        written?;
-        renameat(&directory, paths::NEW_NEEDS, &directory, paths::NEEDS)
+        as_root(|| {
+            if needs.is_empty() {
+                return remove(&directory, paths::NEEDS);
+            }
+            remove(&directory, paths::NEW_NEEDS)?;
+            let mask = umask(Mode::empty());
+            let written = write_needs(&directory, paths::NEW_NEEDS, needs);
+            umask(mask);
+            written?;
+            renameat(&directory, paths::NEW_NEEDS, &directory, paths::NEEDS)
+        })
     }
 
     /// Removes the directory of a service that is gone. A file in it that zei did not make stays, and the directory
     /// with it.
     pub fn remove_service(&self, name: ServiceName) -> Result<(), Errno> {
         let directory = openat(&self.services, name.as_str(), directory_flags(), Mode::empty())?;
-        for file in OWN {
-            remove(&directory, file)?;
-        }
-        unlinkat(&self.services, name.as_str(), UnlinkatFlags::RemoveDir)
+        as_root(|| {
+            OWN.iter().try_for_each(|file| remove(&directory, file))?;
+            unlinkat(&self.services, name.as_str(), UnlinkatFlags::RemoveDir)
+        })
     }
 }
 
@@ -342,7 +354,7 @@ fn outlive(service: OwnedFd) {
     {
         let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
         if poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS)) == Ok(0) {
-            let _may_be_gone = raw::pidfd_send(descriptor.as_fd(), crate::signal::KILL);
+            let _may_be_gone = process::signal_held(descriptor.as_fd(), crate::signal::KILL);
             let _waited = poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS));
         }
     }

@@ -202,6 +202,7 @@ impl Programs {
         if !supervisor.exists() {
             return Err(format!("there is no {}: {SUPERVISOR} must lie beside zei-init", supervisor.display()));
         }
+        super::trusted::programs(&own)?;
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string());
         Ok(Programs { own: text(&own)?, supervisor: text(&supervisor)? })
     }

@@ -3,6 +3,7 @@
 use crate::model::definition::plan::Outline;
 use crate::model::spec::{Config, Input};
 use crate::signal::{self, Set};
+use crate::sys::elevation;
 use crate::sys::raw;
 use crate::sys::signals::Signals;
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
@@ -27,14 +28,14 @@ pub fn hand_over(config: &Config) {
 /// A pipe of root's can't be opened anew by a service under another user, which programs do that log
 /// to /dev/stdout; so everyone may write to it (not read).
 pub fn open_to_services(outline: &Outline) {
-    let own = nix::unistd::geteuid().as_raw();
+    let own = elevation::owner();
     let others = outline.services.iter().flatten().any(|service| service.uid.is_some_and(|uid| uid != own));
     for number in [1, 2] {
         let stream = raw::standard(number);
         let is_pipe = fstat(stream)
             .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFIFO);
         if others && is_pipe {
-            let _not_ours = fchmod(stream, Mode::from_bits_truncate(0o622));
+            let _not_ours = elevation::as_root(|| fchmod(stream, Mode::from_bits_truncate(0o622)));
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::protocol::boundary::Marks;
 use crate::signal::{self, Set};
 use crate::sys::raw::{self, Arguments};
 use crate::sys::signals::{Arrived, Signals};
-use crate::sys::{clock, ledger, say};
+use crate::sys::{clock, elevation, ledger, say};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::stat::fstat;
@@ -115,7 +115,17 @@ fn begin(arguments: Arguments) -> Result<Running, Failure> {
             streams.push(Stream::new(*slot, served.len(), *side, outlet, source));
         }
         let notify = pumped.notify.and_then(|number| passed.0.remove(&number));
-        served.push(Served::new(pumped, notify, table.services.and_then(|number| passed.get(number)), told));
+        served.push(Served::new(
+            pumped,
+            notify,
+            table.services.and_then(|number| passed.get(number)),
+            told,
+            table.rest,
+        ));
+    }
+    // All that it needs is open.
+    if let Some(user) = table.rest {
+        elevation::rest_as(user).map_err(|errno| ("be at rest", errno))?;
     }
     let pump = Pump::new(streams, served, outlets, state, Marks::of(table.token), glass, sink);
     Running::begin(pump, signals).map_err(|errno| ("watch the log pipes", errno))

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::uio::pwrite;
-use nix::unistd::ftruncate;
+use nix::unistd::{Uid, fchown, ftruncate};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The service.
@@ -43,6 +43,7 @@ impl Served {
         notify: Option<OwnedFd>,
         services: Option<BorrowedFd<'_>>,
         told: Option<u64>,
+        rest: Option<u32>,
     ) -> Served {
         let name = pumped.name;
         let pattern = pumped.pattern.as_deref().and_then(|text| match Pattern::new(text) {
@@ -55,7 +56,7 @@ impl Served {
         let mut buffer = [0; MAX];
         let kept = services.and_then(|services| last::read(services, name, &mut buffer));
         let tail = kept.map(|kept| Tail::resume(&kept)).unwrap_or_default();
-        let file = services.and_then(|services| match open(services, name) {
+        let file = services.and_then(|services| match open(services, name, rest) {
             Ok(file) => Some(file),
             Err(errno) => {
                 say_of(name, format_args!("cannot keep its last lines: {}", errno.desc()));
@@ -119,9 +120,14 @@ impl Served {
     }
 }
 
-fn open(services: BorrowedFd<'_>, name: ServiceName) -> Result<OwnedFd, Errno> {
+/// `rest`: whom it is for, if not this user.
+fn open(services: BorrowedFd<'_>, name: ServiceName, rest: Option<u32>) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    openat(services, last::path(name).as_str(), flags, Mode::from_bits_truncate(0o600))
+    let file = openat(services, last::path(name).as_str(), flags, Mode::from_bits_truncate(0o600))?;
+    if rest.is_some() {
+        fchown(&file, rest.map(Uid::from_raw), None)?;
+    }
+    Ok(file)
 }
 
 fn say_of(name: ServiceName, text: core::fmt::Arguments<'_>) {

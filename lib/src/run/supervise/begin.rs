@@ -23,11 +23,11 @@ use crate::run::journal::Journal;
 use crate::run::place::Place;
 use crate::signal::{self, Set};
 use crate::sys::cgroup::Group;
-use crate::sys::clock;
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::owned::{Marks, Orphans, Whole};
 use crate::sys::raw::{self, Arguments};
 use crate::sys::signals::Signals;
+use crate::sys::{clock, elevation};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::collections::BTreeSet;
@@ -50,6 +50,9 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     let length = fstat(&definitions).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
     let bytes = raw::map(definitions.as_fd(), length).map_err(|errno| ("map the definitions", errno))?;
     let definition = Definitions(bytes).service(index).ok_or(missing)?;
+    if let Some(invoker) = Definitions(bytes).invoker() {
+        elevation::rest_as(invoker.uid).map_err(|errno| ("be at rest", errno))?;
+    }
     let group = groups.and_then(|groups| Group::new(groups, definition.name.as_str()));
     let (mut voice, mut jobs) = (Voice::inherit(&definition), Jobs::default());
     let passed = Passed::of(&[

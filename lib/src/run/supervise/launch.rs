@@ -6,6 +6,7 @@ use crate::model::privileges::{Capabilities, Privileges, Wish};
 use crate::model::service::{Event, Failure, Process, SpawnStage};
 use crate::model::spec::Input;
 use crate::sys::cgroup::Group;
+use crate::sys::elevation;
 use crate::sys::pipe;
 use crate::sys::privileges::{self, Refused};
 use crate::sys::process;
@@ -134,6 +135,10 @@ impl<'a> Supervisor<'a> {
 
     /// What every process of the service is allowed.
     pub(super) fn rights(&self) -> Result<Rights, Failure> {
+        // It would be root by omission.
+        if elevation::rest().is_some() && self.definition.ids.is_none() {
+            return Err(at(SpawnStage::User)(Errno::EPERM));
+        }
         let groups = self.definition.groups().collect();
         let mut privileges = self.definition.privileges();
         let mut without = Capabilities::default();

@@ -45,7 +45,7 @@ impl Targets {
             new += 1;
             for number in numbers {
                 let _may_be_gone = match held {
-                    Some(held) => raw::pidfd_send(held.as_fd(), *number),
+                    Some(held) => process::signal_held(held.as_fd(), *number),
                     None => signal_child(*pid, *number),
                 };
             }

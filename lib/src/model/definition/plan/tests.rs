@@ -73,11 +73,12 @@ fn the_terms_and_the_sources_of_a_plan_are_read_back_as_they_were_given() {
         nofile: Some((1024, 4096)),
         config: paths(&["/etc/zei/zei.yaml", "/srv/zei.d"]),
         added: paths(&["/tmp/job.yaml", "/tmp/other job.yaml"]),
+        invoker: Some(Identity { uid: 1000, gid: 50, groups: vec![50, 44] }),
     };
     let plan = encode(&config(vec![service("web", "/z", &[])], &with_a_line_of_two), Definitions::default(), &terms);
     let read = Definitions(&plan).terms();
     assert_eq!((&read.environment, read.nofile), (&terms.environment, terms.nofile));
-    assert_eq!((&read.config, &read.added), (&terms.config, &terms.added));
+    assert_eq!((&read.config, &read.added, &read.invoker), (&terms.config, &terms.added, &terms.invoker));
     assert_eq!(Definitions(&plan).sources(), sources);
     let plan = plan_of(&config(vec![service("web", "/z", &[])], &[]));
     let none = Definitions(&plan).terms();

@@ -24,7 +24,7 @@ use crate::run::init::tree::Running;
 use crate::signal;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
-use crate::sys::{ledger, memfd};
+use crate::sys::{elevation, ledger, memfd};
 use crate::text::{self, Text};
 use kept::{Kept, KeptAnswer, KeptPump, KeptRunDir, KeptService};
 use nix::errno::Errno;
@@ -101,7 +101,9 @@ impl Running {
             let words = [RESUME.to_owned(), state.as_raw_fd().to_string()];
             let words = words.map(|word| CString::new(word).unwrap_or_default());
             let arguments = core::iter::once(&self.programs.own).chain(&words).map(CString::as_c_str);
-            raw::execve(&self.programs.own, &Strings::collect(arguments), &Strings::collect(raw::environment()))
+            let arguments = Strings::collect(arguments);
+            // It finds out by itself that it is at rest.
+            elevation::as_root(|| raw::execve(&self.programs.own, &arguments, &Strings::collect(raw::environment())))
         });
         let _as_they_were = close_on_exec(true);
         Refused::system(&format!("execute {}", self.programs.own.to_string_lossy()), errno)

@@ -22,7 +22,7 @@ use crate::run::report::report;
 use crate::run::version;
 use crate::signal::Set;
 use crate::sys::raw::{self, Arguments};
-use crate::sys::{clock, credentials, ledger, memfd, spawn};
+use crate::sys::{clock, credentials, elevation, ledger, memfd, spawn};
 use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{OwnedFd, RawFd};
@@ -61,13 +61,14 @@ fn give_answer(found: Result<(), String>) -> u8 {
 
 /// All that can be known beforehand.
 fn try_all() -> Result<(), String> {
-    credentials::give_up_setuid()
-        .map_err(|errno| format!("cannot become the user who started it: {}", errno.desc()))?;
+    let refused = |errno: Errno| format!("cannot become the user who started it: {}", errno.desc());
+    credentials::give_up_setuid().map_err(refused)?;
     let unreadable = |errno: Errno| format!("cannot read what the running zei-init leaves: {}", errno.desc());
     let kept = Kept::decode(&memfd::read_all(raw::standard(0)).map_err(unreadable)?)?;
     let plan = raw::inherited(PLAN).ok_or_else(|| unreadable(Errno::EBADF))?;
     let plan = memfd::read_all(&plan).map_err(unreadable)?;
     outline(&plan, &kept)?;
+    be_at_rest(&plan).map_err(refused)?;
     [SUPERVISOR, ZEI_LOG].iter().try_for_each(|program| is_of_this_version(program))
 }
 
@@ -94,6 +95,11 @@ fn outline(plan: &[u8], kept: &Kept) -> Result<Outline, String> {
     let fits = outline.services.len() <= kept.services.len()
         && (0..).zip(&outline.services).all(|(index, member)| member.is_some() == is_there(index));
     if fits { Ok(outline) } else { Err("the plan that holds is not that of the running services".to_owned()) }
+}
+
+/// As the zei-init that it takes over from.
+fn be_at_rest(plan: &[u8]) -> Result<(), Errno> {
+    Definitions(plan).invoker().map_or(Ok(()), |invoker| elevation::rest_as(invoker.uid))
 }
 
 /// A descriptor that was named, closed on exec from now on.
@@ -142,6 +148,7 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     credentials::give_up_setuid().map_err(cannot("become the user who started it"))?;
     let bytes = memfd::read_all(shared.plan()).map_err(cannot("read the plan that holds"))?;
     let outline = outline(&bytes, &kept)?;
+    be_at_rest(&bytes).map_err(cannot("be at rest"))?;
     let copy = |file: &OwnedFd| file.try_clone().map_err(|error| format!("cannot duplicate a descriptor: {error}"));
     if let Some(run_dir) = &mut run_dir {
         run_dir.journal = shared.journal().map(copy).transpose()?;

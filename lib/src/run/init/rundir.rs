@@ -97,7 +97,8 @@ fn make_unmasked() -> Result<RunDir, Refusal> {
 }
 
 fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
-    let private = candidate.shared || !geteuid().is_root();
+    // What root has made is for the user whom it is at rest, too.
+    let private = (candidate.shared && elevation::rest().is_none()) || !geteuid().is_root();
     let mode = Mode::from_bits_truncate(if private { 0o700 } else { 0o755 });
     let directory = open_own(&candidate.path, mode)?;
     let init = make_directory(&directory, paths::INIT)?;

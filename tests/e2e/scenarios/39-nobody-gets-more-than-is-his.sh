@@ -1,0 +1,231 @@
+#!/bin/bash
+# Worlds: docker
+# Timeout: 180
+# What the user of a container, and a service that was broken into, try against a zei that can be root: each attempt fails.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+mkdir "$T/image"
+cat >"$T/image/Dockerfile" <<TEXT
+FROM $IMAGE
+RUN chmod u+s /usr/local/bin/zei-init && mkdir -p /srv/logs && chown www-data /srv/logs
+COPY zei.yaml /etc/zei/zei.yaml
+COPY root.env /etc/zei/root.env
+RUN chmod 600 /etc/zei/root.env
+USER app
+TEXT
+echo 'SECRET=of-worker' >"$T/image/root.env"
+cat >"$T/image/zei.yaml" <<YAML
+services:
+  web: {command: [$daemon, web], user: www-data}
+  worker: {command: [$daemon, worker], user: worker, env_file: root.env}
+  root: {command: [$daemon, root]}
+  told: {shell: "echo \$NOTIFY_SOCKET >$T/told; exec $daemon told", user: worker, ready: {notify: systemd}, autostart: false}
+  said: {shell: "echo up; exec $daemon said", user: worker, ready: {log: up}}
+  logs: {command: [$daemon, logs], user: www-data, stdout: /srv/logs/out, autostart: false}
+YAML
+build_image "zei-e2e-attack:$$" "$T/image"
+attacked=zei-e2e-attack:$$
+IMAGE=$attacked
+
+root() { docker exec -u root "$CONTAINER" "$@"; }
+user() { docker exec -u app "$CONTAINER" "$@"; }
+service() { docker exec -u www-data "$CONTAINER" "$@"; }
+field() { root sed -n "s/^$2=//p; /^end=/q" "/run/zei/services/$1/status"; }
+fails() { # WHAT COMMAND…
+    local what=$1
+    shift
+    try "$@"
+    [ "$CODE" -ne 0 ] || fail "$what: it can: $OUT"
+}
+denied() { # WHAT COMMAND…: by the system
+    fails "$@"
+    expect_match "$1" "$OUT$ERR" 'ermission denied|not permitted|Read-only|refused'
+}
+
+# --- before it begins: an own configuration for a program that is root --------------------------------
+
+evil='services: {evil: {shell: "id -u >/tmp/evil; sleep 1", user: root}}'
+as_pid_1() { # SCRIPT [OPTION…]: the user's shell becomes zei-init
+    DOCKER_OPTIONS=(--entrypoint /bin/sh "${@:2}")
+    run_tree -c "echo '$evil' >/tmp/evil.yaml; $1"
+}
+no_root() { # WHAT [CODE]
+    expect_no_match "$1" "$(docker diff "$CONTAINER")" ' /tmp/evil$'
+    [ -z "${2:-}" ] || expect "$1: exit code" "$CODE" "$2"
+}
+as_pid_1 'exec zei-init -c /tmp/evil.yaml'
+no_root "an own configuration" 100
+as_pid_1 'ZEI_CONFIG=/tmp/evil.yaml exec zei-init -- cat /proc/self/status'
+no_root "an own configuration by a variable" 0
+expect_match "the command beside the image's services" "$(output)" '^Uid:[[:space:]]1000[[:space:]]1000[[:space:]]1000[[:space:]]1000$'
+as_pid_1 'mkdir /tmp/d && ln -s /tmp/evil.yaml /tmp/d/zei.yaml; exec zei-init -c /tmp/d'
+no_root "a directory with a link" 100
+as_pid_1 'exec zei-init -c /etc/zei/root.env'
+no_root "a file that the user may not read" 100
+expect_no_match "what is in it" "$(errors)" 'of-worker'
+as_pid_1 'exec zei-init --compile-plan apply x </tmp/evil.yaml'
+no_root "the program's own way to read it"
+as_pid_1 'exec zei-init --resume 0 </tmp/evil.yaml'
+no_root "the program's own way to go on"
+[ "$CODE" -ne 0 ] || fail "it went on"
+as_pid_1 'zei-init -c /tmp/evil.yaml; exec sleep 0'
+no_root "not as PID 1"
+# With programs of the user's beside it.
+as_pid_1 'cp /bin/busybox /tmp/zei-supervise; cp /usr/local/bin/zei-init /tmp; exec /tmp/zei-init'
+no_root "a copy" 100
+as_pid_1 'cp /bin/busybox /tmp/zei-supervise; ln /usr/local/bin/zei-init /tmp/zei-init && exec /tmp/zei-init; exit 111'
+no_root "a hard link" 111
+
+# --- before it begins: what lies where it will write --------------------------------------------------
+
+shadow=$(docker run --rm --entrypoint /bin/sh -u root "$attacked" -c '{ ls -A /etc; cat /etc/passwd; } | md5sum')
+planted() { # SCRIPT: as the user, in a /run that anyone may write to
+    DOCKER_OPTIONS=(--entrypoint /bin/sh)
+    launch -c "$1; exec zei-init"
+    wait_for "the tree" root zei-ctl status root
+    expect "what it has led to" "$(root sh -c '{ ls -A /etc; cat /etc/passwd; } | md5sum')" "$shadow"
+    expect "who may write to where it writes" \
+        "$(root sh -c 'for d in /run/zei /dev/shm/zei-0-*; do [ "$(stat -c %u $d/init/status 2>/dev/null)" = 0 ] && stat -c "%u %a" "$d"; done; :' || :)" "$2"
+    stop_tree
+}
+mkdir "$T/open"
+printf 'FROM %s\nUSER root\nRUN chmod 1777 /run\nUSER app\n' "$attacked" >"$T/open/Dockerfile"
+build_image "zei-e2e-attack-open:$$" "$T/open"
+IMAGE=zei-e2e-attack-open:$$
+planted 'ln -s /etc /run/zei' "0 755"
+planted 'mkdir /run/zei /run/zei/init; ln -s /etc/passwd /run/zei/init/status; mkfifo /run/zei/init/control' "0 755"
+planted 'mkfifo /run/zei' "0 755"
+planted ': nothing' "0 755"
+IMAGE=$attacked
+
+# --- before it begins: what is inherited ---------------------------------------------------------------
+
+DOCKER_OPTIONS=(--entrypoint /bin/sh -e GLIBC_TUNABLES=glibc.malloc.check=3 -e LD_PRELOAD=/tmp/x.so -e BASH_ENV=/tmp/x -e ENV=/tmp/x
+    -e PERL5OPT=-Mx -e NODE_OPTIONS=--x -e IFS=/)
+launch -c 'exec zei-init'
+wait_for "the tree" eval "docker exec -u root $CONTAINER zei-ctl status root"
+main=$(field root pid)
+expect "what reaches root" \
+    "$(root sh -c "tr '\0' '\n' </proc/$main/environ" | grep -cE '^(GLIBC_TUNABLES|LD_PRELOAD|BASH_ENV|ENV|PERL5OPT|NODE_OPTIONS|IFS)=' || :)" 0
+stop_tree
+
+DOCKER_OPTIONS=(--entrypoint /bin/sh)
+launch -c 'exec zei-init <&- >&- 2>&-'
+wait_for "the tree" eval "docker exec -u root $CONTAINER zei-ctl status root"
+init=$(docker inspect -f '{{.State.Pid}}' "$CONTAINER")
+expect "closed streams" "$(for n in 0 1 2; do readlink "/proc/$init/fd/$n"; done | sort -u)" /dev/null
+stop_tree
+
+# Limits at nothing: it says what it can't, or lives; in no case is anything root's that should not be.
+for limit in '-n 3' '-f 0' '-u 1' '-s 64' '-v 4000' '-d 100' '-l 0' '-i 0' '-q 0' '-t 1'; do
+    launch -c "ulimit $limit && exec zei-init || exit 100"
+    settled() { ! alive || docker exec -u root "$CONTAINER" pidof zei-supervise || errors_have 'no memory; waiting'; }
+    wait_for "an outcome with ulimit $limit" settled
+    docker kill "$CONTAINER" >/dev/null 2>&1 || :
+    expect_no_match "$limit" "$(errors)" 'panicked'
+done
+big=$(head -c 100000 /dev/zero | tr '\0' x)
+launch -c "for n in 1 2 3 4 5 6 7 8 9; do export V\$n=$big; done; exec zei-init"
+wait_for "the tree with a huge environment" eval "docker exec -u root $CONTAINER zei-ctl status root"
+stop_tree
+
+# --- while it runs -------------------------------------------------------------------------------------
+
+# What each of these tries while it runs; `zei` are the pids of zei-init and the supervisors.
+try_all() { # WHO…
+    local who pid signal file name
+    for who in "$@"; do
+        for pid in $zei; do
+            for signal in KILL STOP TERM INT HUP; do
+                denied "$who: $signal to $pid" "$who" kill -s "$signal" "$pid"
+            done
+            for file in environ mem maps; do
+                denied "$who: $file of $pid" "$who" head -c 1 "/proc/$pid/$file"
+            done
+            denied "$who: descriptors of $pid" "$who" ls "/proc/$pid/fd"
+        done
+        for file in init/status init/lock init/events services/web/status services/worker/status; do
+            denied "$who: $file" "$who" sh -c "echo forged >>/run/zei/$file"
+        done
+        for file in services/web/acks services/web/status.new init/new services/new init/acks; do
+            denied "$who: $file" "$who" sh -c "echo forged >/run/zei/$file"
+        done
+        for name in control event status; do
+            fails "$who: removing $name" "$who" rm -f "/run/zei/services/web/$name"
+        done
+    done
+}
+
+# What a service under another user than all others, and than who has started zei, tries beside.
+try_neighbours() { # WHO
+    local who=$1 name pid
+    for name in worker root; do
+        pid=$(field "$name" pid)
+        denied "$who: environment of $name" "$who" cat "/proc/$pid/environ"
+        denied "$who: memory of $name" "$who" head -c 1 "/proc/$pid/mem"
+        denied "$who: KILL to $name" "$who" kill -9 "$pid"
+    done
+    denied "$who: the last lines of said" "$who" cat /run/zei/services/said/last
+    for name in web worker root; do
+        denied "$who: control of $name" "$who" sh -c "echo '- stop' >/run/zei/services/$name/control"
+        fails "$who: zei-ctl stop $name" "$who" zei-ctl stop "$name" --timeout 5s
+    done
+    denied "$who: control of zei-init" "$who" sh -c "echo '- shutdown' >/run/zei/init/control"
+    denied "$who: who waits for web" "$who" sh -c "cat /run/zei/services/web/event"
+}
+
+begin() {
+    boot
+    for name in web worker root said; do await "$name" running; done
+    zei="1 $(for name in web worker root told logs; do field "$name" supervisor; done | xargs)"
+}
+
+# Started by root, as most are.
+DOCKER_OPTIONS=(--user root)
+begin
+root sh -c 'mkfifo -m 600 /run/zei/services/web/event 2>/dev/null || :'
+try_all user service
+try_neighbours user
+try_neighbours service
+stop_tree
+
+DOCKER_OPTIONS=()
+begin
+expect_code 0 user zei-ctl start told --no-wait
+wait_for "told" journal_has 'told start .*'
+try_all user service
+try_neighbours service
+
+# Another's readiness.
+socket=$(<"$T/told")
+[ -n "$socket" ] || fail "told has no notify socket"
+service sh -c "echo READY=1 | nc -w 1 -u local:$socket" >/dev/null 2>&1 || :
+expect "told is not ready by another's word" "$(field told state)" starting
+
+# A definition of the user's.
+user sh -c "echo '$evil' >/tmp/evil.yaml"
+fails "adding a file of the user's" user zei-ctl add /tmp/evil.yaml
+fails "adding a link to it" user sh -c 'ln -s /tmp/evil.yaml /tmp/link.yaml; zei-ctl add /tmp/link.yaml'
+fails "what came of it" root test -e /tmp/evil
+
+# A log that leads somewhere else.
+root sh -c 'echo mine >/etc/mine; chmod 644 /etc/mine'
+service ln -s /etc/mine /srv/logs/out
+fails "a log through a link" user zei-ctl start logs --timeout 5s
+expect "the file behind it" "$(root cat /etc/mine)" mine
+service sh -c 'rm /srv/logs/out; mkfifo /srv/logs/out'
+fails "a log into a FIFO that nobody reads" user zei-ctl start logs --timeout 5s
+
+# A flood of lines, of the user who may, holds nobody up.
+user sh -c 'i=0; while [ $i -lt 3000 ]; do echo "garbage $i" >/run/zei/services/web/control; i=$((i + 1)); done' &
+flood=$!
+user sh -c 'head -c 2000000 /dev/urandom >/run/zei/services/worker/control' || :
+expect_code 0 user zei-ctl restart web --timeout 20s
+expect_code 0 user zei-ctl restart worker --timeout 20s
+wait $flood
+for name in web worker root; do expect "$name after the floods" "$(field "$name" state)" running; done
+for pid in $zei; do root test -d "/proc/$pid" || fail "$pid has ended"; done
+stop_tree
+expect "exit code" "$CODE" 0
+pass

@@ -297,3 +297,18 @@ fn without_another_user_the_own_one_may_still_be_named() {
     let config = world.config(&with("user: www"));
     assert_eq!((&config.services[0].identity, config.services[0].environment.len()), (&None, 0));
 }
+
+#[test]
+fn where_zei_init_has_root_in_reserve_each_service_says_whose_it_is() {
+    let world = World { own: 80, elevated: true, ..World::with_command(&["sh"]) };
+    let text = "services:\n  a: {command: x}\n  b: {command: x, group: db}\n  c: {command: x, user: db}\n  d: {command: x, user: www}\n";
+    let config = world.config(text);
+    let ids = |service: &ServiceSpec| service.identity.as_ref().map(|identity| (identity.uid, identity.gid));
+    let all: Vec<_> = config.services.iter().map(ids).collect();
+    // The command is the starter's, what names nobody is root's.
+    assert_eq!(all, [Some((0, 0)), Some((0, 70)), Some((70, 70)), Some((80, 80)), Some((80, 80))]);
+    let homes = |service: &ServiceSpec| service.environment.first().map(|home| home.to_string_lossy().into_owned());
+    let homes: Vec<_> = config.services.iter().map(homes).collect();
+    assert_eq!(homes[0].as_deref(), Some("HOME=/home/root"));
+    assert_eq!((homes[2].as_deref(), &homes[3..]), (Some("HOME=/home/db"), &[None, None][..]));
+}

@@ -17,6 +17,7 @@ struct World {
     environment: Vec<(OsString, OsString)>,
     own: u32,
     may_switch_user: bool,
+    elevated: bool,
     command: Option<Vec<OsString>>,
 }
 
@@ -60,6 +61,7 @@ impl World {
             environment: environment.map(|(key, value)| (key.into(), value.into())).to_vec(),
             own: 0,
             may_switch_user: true,
+            elevated: false,
             command: None,
         }
     }
@@ -74,7 +76,7 @@ impl World {
             environment: &self.environment,
             own: Identity { uid: self.own, gid: self.own, groups: vec![] },
             may_switch_user: self.may_switch_user,
-            elevated: false,
+            elevated: self.elevated,
             command: self.command.as_deref(),
         }
     }

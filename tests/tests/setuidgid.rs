@@ -154,7 +154,7 @@ fn bad_usage_is_exit_code_100_and_says_how_to_use_it() {
         (&["root", ""], "the program is an empty word"),
         (&["--bogus", "root", "true"], "unknown option \"--bogus\""),
     ] {
-        let text = format!("zei-setuidgid: {problem}: use zei-setuidgid USER[:GROUP] PROG [ARGS...], or see --help\n");
+        let text = format!("zei-setuidgid: {problem}: use zei-setuidgid USER[:GROUP...] PROG [ARGS...], or see --help\n");
         assert_eq!(plain(arguments), Outcome { code: Some(100), stdout: String::new(), stderr: text });
     }
 }

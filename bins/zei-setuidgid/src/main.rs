@@ -11,13 +11,15 @@ use zei::run::report::report;
 use zei::run::setuidgid::{PROGRAM, run};
 
 const HELP: &str = "\
-Usage: zei-setuidgid [OPTIONS] USER[:GROUP] PROG [ARGS...]
+Usage: zei-setuidgid [OPTIONS] USER[:GROUP...] PROG [ARGS...]
 
 Becomes USER, sets HOME and executes PROG in its own place. No process stays behind.
 
-  USER         a name or a number; a number needs no entry in /etc/passwd
-  USER:GROUP   that group, and no other supplementary group
-  :GROUP       the current user with that group; an empty USER is the current one
+  USER               a name or a number; a number needs no entry in /etc/passwd
+  USER:GROUP         that group, and no other supplementary group
+  USER:GROUP:MORE    that group, and those supplementary groups
+  USER::MORE         the user's own groups, and those
+  :GROUP             the current user with that group; an empty USER is the current one
 
 Options:
   -h, --help       print this text
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         Request::Print(text) => io::stdout().write_all(text.as_bytes()).map_or(exit::SYSTEM, |()| exit::OK),
         Request::Run { user, program, arguments } => run(&user, &program, &arguments),
         Request::Wrong(problem) => {
-            report(PROGRAM, format_args!("{problem}: use {PROGRAM} USER[:GROUP] PROG [ARGS...], or see --help"));
+            report(PROGRAM, format_args!("{problem}: use {PROGRAM} USER[:GROUP...] PROG [ARGS...], or see --help"));
             exit::CONFIG
         }
     };

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// The name that stands before every message.
 pub const PROGRAM: &str = "zei-setuidgid";
 
-/// Runs `program` with `arguments` as `user` (`USER[:GROUP]`, see
+/// Runs `program` with `arguments` as `user` (`USER[:GROUP...]`, see
 /// [`Users::target`](crate::model::users::Users::target)), with HOME set to that user's and the rest of the
 /// environment as it is. It only returns if that failed: with the exit code, having said why.
 pub fn run(user: &OsStr, program: &OsStr, arguments: &[OsString]) -> u8 {

@@ -8,7 +8,9 @@ mod capabilities;
 mod memory;
 mod scheduling;
 
-pub use capabilities::{drop_bounding, is_bounding, permitted_capabilities, raise_ambient, set_capabilities};
+pub use capabilities::{
+    drop_bounding, is_ambient, is_bounding, permitted_capabilities, raise_ambient, set_capabilities,
+};
 pub use memory::{Patient, map, release_stack};
 pub use scheduling::{set_nice, take_short_slices};
 

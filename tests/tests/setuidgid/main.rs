@@ -1,8 +1,10 @@
 //! zei-setuidgid as a user meets it: the real program, an /etc of its own, and what the kernel says afterwards. Who
-//! one becomes is in `table`, what is left of rights in `rights`, what the program finds in `program`.
+//! one becomes is in `table`, what is left of rights in `rights`, what the program finds in `program`, what others do
+//! in `peers`.
 // The helpers below are parts of tests.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod peers;
 mod program;
 mod rights;
 mod table;

@@ -1,9 +1,11 @@
 //! Whom a service runs as.
 //!
-//! Owns: `user`, `group`, `groups` and what they mean for HOME, USER, LOGNAME, SHELL. Must never: read
+//! Owns: `user`, `group`, `groups` and what they mean for HOME, USER, LOGNAME, SHELL; `control_group`. Must never: read
 //! the user database itself; [`Users`] stands for it.
 
+use crate::config::Context;
 use crate::config::keys::Id;
+use crate::config::node::Node;
 use crate::config::problem::Fault;
 use crate::config::service::Scope;
 use crate::config::values;
@@ -67,6 +69,20 @@ fn completed(scope: &Scope, asked: Option<Asked>) -> Option<Asked> {
         asked.user = scope.context.users.user("0").ok();
     }
     Some(asked)
+}
+
+/// The group that may control services. Only root can give something to a group that it is not in itself.
+pub fn control_group(node: &Node, context: &Context) -> Result<u32, Fault> {
+    let gid = context.users.group(values::text(node)?)?;
+    let own = &context.own;
+    if context.may_switch_user || gid == own.gid || own.groups.contains(&gid) {
+        return Ok(gid);
+    }
+    Err(Fault::new(format!(
+        "control can't be given to group {gid}, because zei-init runs as user {} and is not in it; add that group to the \
+         container (docker run --group-add {gid}), start it as root, or take this away",
+        own.uid
+    )))
 }
 
 #[derive(Default)]

@@ -59,6 +59,7 @@ pub enum Id {
     Signals,
     ShutdownTimeout,
     Exit,
+    ControlGroup,
     // Anywhere.
     Override,
     // A service.
@@ -130,6 +131,7 @@ pub const KEYS: &[Key] = &[
     key(Id::Signals, "signals", &[], TOP, "what zei-init does with a signal: shutdown, reload, forward, ignore"),
     key(Id::ShutdownTimeout, "shutdown_timeout", &[], TOP, "the budget of a whole shutdown; 30s"),
     key(Id::Exit, "exit", &[], TOP, "when the container ends, and with which code"),
+    key(Id::ControlGroup, "control_group", &[], TOP, "the group that may control services, a name or a number"),
     key(
         Id::Override,
         "override",
@@ -188,7 +190,6 @@ pub const KEYS: &[Key] = &[
     key(Id::OnFailure, "on_failure", &[], BOTH, "shutdown: when it failed for good, the container stops with its code"),
     key(Id::Autostart, "autostart", &[], BOTH, "false: defined, not started unless something needs it"),
     key(Id::Umask, "umask", &[], ALL, "file mode creation mask, octal"),
-    key(Id::Later, "control_group", &[], TOP, "the group that may control services"),
     key(Id::Nice, "nice", &[], ALL, "its share of the processors: -20 (most) to 19 (least)"),
     key(
         Id::OomScoreAdj,

@@ -145,13 +145,14 @@ fn check(context: &Context, report: &Report) -> Result<Config, Vec<Problem>> {
     let shutdown_timeout = top.read(Id::ShutdownTimeout, values::span).unwrap_or(SHUTDOWN_TIMEOUT);
     let specs: Vec<&ServiceSpec> = drafts.iter().map(|draft| &draft.spec).collect();
     let exit = top.read(Id::Exit, |node| exit::read(node, &specs)).unwrap_or_default();
+    let control_group = top.read(Id::ControlGroup, |node| identity::control_group(node, context));
     graph::ends_of_all(&drafts, &exit, report);
     drafts.iter().for_each(|draft| too_long_a_drain(draft, shutdown_timeout, report));
     if !report.is_clean() {
         return Err(report.problems());
     }
     let services = drafts.into_iter().map(|draft| draft.spec).collect();
-    Ok(Config { services, shutdown_timeout, signals, exit, sources: report.sources() })
+    Ok(Config { services, shutdown_timeout, signals, exit, control_group, sources: report.sources() })
 }
 
 /// Doubts a drain that leaves a service no time in a shutdown.

@@ -23,6 +23,8 @@ pub struct Config {
     pub signals: SignalMap,
     /// When the container ends, and with which code.
     pub exit: ExitRule,
+    /// The group that may control all of them, beside root and zei-init's own user.
+    pub control_group: Option<u32>,
     /// What all of that was read from.
     pub sources: Vec<Source>,
 }

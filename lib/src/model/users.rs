@@ -5,8 +5,8 @@
 //!
 //! Both files are read by us, because a static libc would have to load NSS modules for it. Lines that say
 //! nothing usable are passed over: blank ones, `#` comments, NIS entries (`+`, `-`), and lines with a
-//! missing field, a NUL byte, or a number that is none; so junk never turns into user 0. Of several lines for the same
-//! name or number the first one counts.
+//! missing field, a NUL byte, a name or directory that is no UTF-8, or a number that is none; so junk never turns into
+//! user 0, nor into somebody else. Of several lines for the same name or number the first one counts.
 
 use crate::model::spec::Identity;
 use crate::near;
@@ -148,13 +148,16 @@ impl Users {
         line.map(|line| line.gid).ok_or_else(|| self.error(Kind::Group, text, Reason::Unknown))
     }
 
-    /// What `USER[:GROUP]` asks for when `current` runs it. It is what gosu makes of the same text:
+    /// What `USER[:GROUP[:GROUP...]]` asks for when `current` runs it. With one group at most it is what gosu makes
+    /// of the same text, with several what chpst does:
     ///
     /// | text | user | group | supplementary groups |
     /// |---|---|---|---|
     /// | `USER`, `USER:` | that one | the user's own | the user's own |
     /// | number without entry | that one | the current one | that group only |
     /// | `USER:GROUP` | that one | that one | that group only |
+    /// | `USER:GROUP:MORE...` | that one | the first | all of them |
+    /// | `USER::MORE...` | that one | the user's own | the user's own and those |
     /// | empty or `:` | the current one | as for its number | as for its number |
     /// | `:GROUP` | the current one | that one | that group only |
     ///
@@ -162,13 +165,20 @@ impl Users {
     /// rights, and `id -G` prints the same. One thing is added: a user without entry who is the current
     /// one keeps the current groups, so that a random uid needs no privilege to name itself.
     ///
+    /// `:A:B` is refused. chpst takes it for user A with group B; here it would be whoever runs it, root most likely.
+    ///
     /// # Errors
     /// As [`Users::user`] and [`Users::group`].
     pub fn target(&self, text: &str, current: &Identity) -> Result<Target, LookupError> {
-        let (user, group) = text.split_once(':').unwrap_or((text, ""));
+        let mut words = text.split(':');
+        let (user, group) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut more = words.peekable();
+        if user.is_empty() && more.peek().is_some() {
+            return Err(self.error(Kind::User, user, Reason::Empty));
+        }
         let entry = if user.is_empty() { self.user(&current.uid.to_string()) } else { self.user(user) }?;
         let home = entry.home.unwrap_or_else(|| String::from("/"));
-        let (gid, groups) = if !group.is_empty() {
+        let (gid, mut groups) = if !group.is_empty() {
             let gid = self.group(group)?;
             (gid, Vec::from([gid]))
         } else if entry.name.is_some() {
@@ -178,6 +188,12 @@ impl Users {
         } else {
             (current.gid, Vec::from([current.gid]))
         };
+        for group in more {
+            let gid = self.group(group)?;
+            if !groups.contains(&gid) {
+                groups.push(gid);
+            }
+        }
         Ok(Target { identity: Identity { uid: entry.uid, gid, groups }, home })
     }
 
@@ -235,13 +251,9 @@ impl<'a> PasswdLine<'a> {
         let uid = id(fields.next()?)?;
         let gid = id(fields.next()?)?;
         let _gecos = fields.next();
-        Some(PasswdLine {
-            name,
-            uid,
-            gid,
-            home: fields.next().unwrap_or_default(),
-            shell: fields.next().unwrap_or_default(),
-        })
+        let (home, shell) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let is_utf8 = ![name, home, shell].iter().any(|field| field.contains(char::REPLACEMENT_CHARACTER));
+        is_utf8.then_some(PasswdLine { name, uid, gid, home, shell })
     }
 }
 
@@ -255,7 +267,8 @@ impl<'a> GroupLine<'a> {
     /// `name:password:gid:member,member`; the members may be missing.
     fn parse(line: &'a str) -> Option<GroupLine<'a>> {
         let mut fields = line.split(':');
-        let name = fields.next().filter(|name| !name.is_empty())?;
+        let is_name = |name: &&str| !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER);
+        let name = fields.next().filter(is_name)?;
         let _password = fields.next()?;
         let gid = id(fields.next()?)?;
         Some(GroupLine { name, gid, members: fields.next().unwrap_or_default() })

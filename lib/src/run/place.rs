@@ -9,9 +9,9 @@ use crate::sys::event;
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::{Uid, UnlinkatFlags, fchown, ftruncate, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, ftruncate, getegid, unlinkat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open directory. A service's lock says that a supervisor of it lives; a child
@@ -103,12 +103,13 @@ impl Place {
         if is_regular(&file) { Ok(file) } else { Err(Errno::EINVAL) }
     }
 
-    /// Writes a whole file that only this user may read, in the place of one of the same name.
-    pub fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Errno> {
+    /// Writes a whole file that only this user and this group may read, in the place of one of the same name.
+    pub fn write_private(&self, name: &str, group: Option<u32>, content: &[u8]) -> Result<(), Errno> {
         let file = open_regular(&self.directory, name, OFlag::O_WRONLY | OFlag::O_TRUNC, 0o600)?;
         if let Some(user) = elevation::rest() {
             as_root(|| fchown(&file, Some(Uid::from_raw(user)), None))?;
         }
+        give(&file, group, 0o600, 0o640)?;
         crate::sys::memfd::write_all(&file, content)
     }
 
@@ -117,6 +118,21 @@ impl Place {
         let rename = || as_root(|| renameat(&*self.directory, from, &*self.directory, to));
         rename().or_else(|_| make_way(&self.directory, to).and_then(|()| rename()))
     }
+}
+
+/// Opens something of this user's to a group, or closes it to all others: their modes are `open` and `closed`.
+pub fn give(file: impl AsFd, group: Option<u32>, closed: u32, open: u32) -> Result<(), Errno> {
+    as_root(|| give_owned(file, group, closed, open))
+}
+
+fn give_owned(file: impl AsFd, group: Option<u32>, closed: u32, open: u32) -> Result<(), Errno> {
+    if group.is_none() && fstat(&file)?.st_mode & 0o077 == 0 {
+        return Ok(());
+    }
+    // Between the two it is neither the old group's nor the new one's.
+    fchmod(&file, Mode::from_bits_truncate(closed))?;
+    fchown(&file, None, Some(group.map_or_else(getegid, Gid::from_raw)))?;
+    if group.is_some() { fchmod(&file, Mode::from_bits_truncate(open)) } else { Ok(()) }
 }
 
 fn open_status(directory: &OwnedFd) -> Option<OwnedFd> {

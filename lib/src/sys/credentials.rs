@@ -26,7 +26,7 @@ impl fmt::Display for ReadError {
 }
 
 /// Reads /etc/passwd and /etc/group. A file that doesn't exist is no error (see [`Users`]); bytes that are
-/// no UTF-8 become U+FFFD, which no name has.
+/// no UTF-8 become U+FFFD, which is in no name.
 ///
 /// # Errors
 /// Where a file is there but can't be read.

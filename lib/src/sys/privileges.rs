@@ -12,6 +12,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 
 /// What of all that was refused, and need not be: a bit for each stage.
 pub type Refused = Cell<u32>;
@@ -19,6 +20,20 @@ pub type Refused = Cell<u32>;
 /// The capabilities that this process can give.
 pub fn own_capabilities() -> Capabilities {
     raw::permitted_capabilities().map_or(Capabilities::default(), Capabilities)
+}
+
+/// Gives up the capabilities that this process has by its program file (setcap(8)), and says whether there were any.
+/// Whoever may execute that file has them. Without them another user than root has the ambient ones only.
+pub fn give_up_those_of_the_file() -> Result<bool, Errno> {
+    let held = own_capabilities();
+    let mut given = Capabilities::default();
+    for number in numbers().filter(|number| held.has(*number) && raw::is_ambient(*number) == Ok(true)) {
+        given = given.with(Capabilities(1 << number));
+    }
+    if geteuid().is_root() || held == given {
+        return Ok(false);
+    }
+    raw::set_capabilities(given.0).map(|()| true)
 }
 
 /// All that needs rights which the switch of the user takes away.

@@ -9,7 +9,9 @@ mod environment;
 mod memory;
 mod scheduling;
 
-pub use capabilities::{drop_bounding, is_bounding, permitted_capabilities, raise_ambient, set_capabilities};
+pub use capabilities::{
+    drop_bounding, is_ambient, is_bounding, permitted_capabilities, raise_ambient, set_capabilities,
+};
 pub use environment::{environment, hide_variables, show_variables};
 pub use memory::{Patient, map, release_stack};
 pub use scheduling::{set_nice, take_short_slices};

@@ -12,7 +12,7 @@ pub(super) fn run(bytes: &[u8]) {
     let mut part = || parts.next().unwrap_or_default().to_owned();
     let (passwd, group, question) = (part(), part(), part());
     let users = Users::new(Some(passwd.clone()), Some(group.clone()));
-    let files = Files { passwd: fields(&passwd), group: fields(&group) };
+    let files = Files { passwd: fields(&passwd, &[0, 5, 6]), group: fields(&group, &[0]) };
 
     let names = |lines: &[Vec<&str>]| lines.iter().map(|line| line[0].to_owned()).collect::<Vec<_>>();
     let mut asked = names(&files.passwd);
@@ -34,10 +34,12 @@ struct Files<'a> {
     group: Vec<Vec<&'a str>>,
 }
 
-/// The lines that say something usable, by their fields.
-fn fields(text: &str) -> Vec<Vec<&str>> {
+/// The lines that say something usable, by their fields; in the `used` ones it must be UTF-8.
+fn fields<'a>(text: &'a str, used: &[usize]) -> Vec<Vec<&'a str>> {
     let usable = |line: &&str| !line.is_empty() && !line.starts_with(['#', '+', '-', ':']) && !line.contains('\0');
-    text.lines().map(str::trim).filter(usable).map(|line| line.split(':').collect()).collect()
+    // Elsewhere it does no harm: a real name may be in an old encoding.
+    let utf8 = |line: &Vec<&str>| !used.iter().any(|at| line.get(*at).is_some_and(|field| field.contains('\u{fffd}')));
+    text.lines().map(str::trim).filter(usable).map(|line| line.split(':').collect()).filter(utf8).collect()
 }
 
 /// A number as the files may have it.
@@ -101,20 +103,28 @@ fn found_group(users: &Users, files: &Files, text: &str) {
 
 fn target(users: &Users, text: &str) {
     let current = Identity { uid: 1000, gid: 1001, groups: vec![1001, 1002] };
-    let (user, group) = text.split_once(':').unwrap_or((text, ""));
+    let (user, list) = text.split_once(':').unwrap_or((text, ""));
+    let groups: Vec<_> = list.split(':').collect();
+    // An empty first one is the user's own.
+    let named = if groups[0].is_empty() { &groups[1..] } else { &groups[..] };
     match users.target(text, &current) {
         Ok(target) => {
+            assert!(!user.is_empty() || groups.len() == 1, "{text:?} is {target:?}");
             let known = users.user(if user.is_empty() { "1000" } else { user }).expect("it was found");
             assert_eq!((target.identity.uid, target.home), (known.uid, known.home.unwrap_or_else(|| "/".to_owned())));
             assert!(target.identity.gid <= MAX_ID && target.identity.groups.iter().all(|gid| *gid <= MAX_ID));
-            if !group.is_empty() {
-                assert_eq!(users.group(group), Ok(target.identity.gid));
-                assert_eq!(target.identity.groups, [target.identity.gid]);
+            let mut found: Vec<u32> = named.iter().map(|group| users.group(group).expect("it was found")).collect();
+            assert!(found.iter().all(|gid| target.identity.groups.contains(gid)));
+            if !groups[0].is_empty() {
+                assert_eq!(found.first(), Some(&target.identity.gid));
+                found.sort_unstable();
+                found.dedup();
+                assert_eq!(target.identity.groups.len(), found.len());
             }
         }
         Err(error) => {
-            let known = user.is_empty() || users.user(user).is_ok();
-            assert!(!known || (!group.is_empty() && users.group(group).is_err()), "{error}");
+            let known = if user.is_empty() { groups.len() == 1 } else { users.user(user).is_ok() };
+            assert!(!known || named.iter().any(|group| users.group(group).is_err()), "{error}");
         }
     }
 }

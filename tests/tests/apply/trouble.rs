@@ -188,6 +188,8 @@ fn a_configuration_that_hangs_hinders_nobody_and_is_given_up() {
     let path = tree.directory().join("zei.yaml");
     fs::remove_file(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Somebody has it open for writing, and writes nothing.
+    let silent = fs::File::options().read(true).write(true).open(&path).unwrap();
     let said = std::thread::scope(|scope| {
         let applied = scope.spawn(|| tree.ctl("apply"));
         tree.ask("restart db");
@@ -196,6 +198,10 @@ fn a_configuration_that_hangs_hinders_nobody_and_is_given_up() {
     });
     assert!(said.code == 111 && said.err.contains("took more than 10s"), "{said:?}");
     assert_ne!(tree.pid("db"), before);
+    // Nobody is not waited for at all.
+    drop(silent);
+    let said = tree.ctl("apply");
+    assert!(said.code == 100 && said.err.contains("it is a FIFO that nobody writes to"), "{said:?}");
     fs::remove_file(&path).unwrap();
     write(&tree, &services(&[service("db", "")]));
     assert_eq!(tree.ask("apply"), "nothing differs\n= 1 unchanged\n");

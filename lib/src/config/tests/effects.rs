@@ -160,6 +160,7 @@ fn every_key_of_the_table_is_read_and_shown_by_a_row() {
         "cmd",
         "signals",
         "exit",
+        "control_group",
         "override",
         "command",
         "shell",
@@ -211,10 +212,15 @@ fn a_command_is_a_list_as_written_or_a_string_split_by_shell_quoting() {
 fn the_top_level_sets_budget_and_signals() {
     let config = World::new().config("version: 1.0\nservices: {a: {command: x}}");
     assert_eq!((config.shutdown_timeout, config.signals), (Span::seconds(30), SignalMap::default()));
+    assert_eq!(config.control_group, None);
     let config = World::new().config(
         "services: {a: {command: x}}\nshutdown_timeout: ${SECONDS}\nsignals: {HUP: shutdown, TERM: ignore, 28: forward, USR1: reload}",
     );
     assert_eq!(config.shutdown_timeout, Span::seconds(7));
+    for (value, expected) in [("www", 80), ("4242", 4242), ("${SECONDS}", 7)] {
+        let config = World::new().config(&format!("services: {{a: {{command: x}}}}\ncontrol_group: {value}"));
+        assert_eq!(config.control_group, Some(expected));
+    }
     let numbers = [signal::HUP, signal::TERM, signal::WINCH, signal::INT, signal::USR1];
     let uses = numbers.map(|signal| config.signals.get(signal));
     use SignalUse::{Forward, Ignore, Reload, Shutdown};

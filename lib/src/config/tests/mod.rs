@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole.
 
 mod effects;
+mod identity;
 mod life;
 mod maps;
 mod problems;

@@ -189,8 +189,13 @@ const FILE: &[(&str, &str)] = &[
         "z.yaml:1: shutdown_timeout: \"never\" is no duration; write 500ms, 5s, 2m, 1h or 1h30m, or a number of seconds",
     ),
     (
-        "control_group: x\nservices: {a: {command: x}}",
-        "z.yaml:1: control_group: is not supported by this version of zei; take it away",
+        "services: {a: {command: x}}\ncontrol_group: wwww",
+        "z.yaml:2: control_group: no group \"wwww\" here (did you mean \"www\"?)",
+    ),
+    ("control_group: [www]\nservices: {a: {command: x}}", "z.yaml:1: control_group: must be a text, not a list"),
+    (
+        "services:\n  a: {command: x, control_group: www}",
+        "z.yaml:2: service \"a\": control_group: can't stand here; it is a key of the top level",
     ),
     ("defaults: [1]\nservices: {a: {command: x}}", "z.yaml:1: defaults: must be a map of keys, not a list"),
     (
@@ -330,36 +335,6 @@ fn two_files_that_define_the_same_are_both_named() {
     for (first, second, expected) in rows {
         assert_eq!(World::new().problems(&[("a.yaml", first), ("b.yaml", second)]), *expected, "{second}");
     }
-}
-
-#[test]
-fn who_cannot_switch_users_is_told_why_and_what_to_do() {
-    let world = World { own: 80, may_switch_user: false, ..World::new() };
-    let problem = |keys: &str| world.problems(&[("z.yaml", &with(keys))]);
-    assert_eq!(
-        problem("user: db"),
-        [
-            "z.yaml:4: service \"a\": user: user 70 can't be had, because zei-init runs as user 80 and not as root; start the \
-          container as root (no USER line, no --user), or take this away"
-        ]
-    );
-    assert_eq!(
-        problem("group: db"),
-        [
-            "z.yaml:4: service \"a\": group: group 70 can't be had, because zei-init runs as group 80 and not as root; start \
-          the container as root (no USER line, no --user), or take this away"
-        ]
-    );
-    assert_eq!(
-        problem("groups: [db]"),
-        [
-            "z.yaml:4: service \"a\": groups: other groups can't be taken on, because zei-init runs as user 80 and not as \
-          root; start the container as root, or take this away"
-        ]
-    );
-    assert_eq!(problem("user: wwww\n    group: db").len(), 1);
-    assert_eq!(problem("user: www"), [""; 0]);
-    assert_eq!(problem("user: 80:80"), [""; 0]);
 }
 
 proptest! {

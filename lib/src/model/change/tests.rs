@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 fn config(services: Vec<ServiceSpec>) -> Config {
     let (signals, exit) = (SignalMap::default(), ExitRule::default());
-    Config { services, shutdown_timeout: Span::seconds(30), signals, exit, sources: Vec::new() }
+    Config { services, shutdown_timeout: Span::seconds(30), signals, exit, control_group: None, sources: Vec::new() }
 }
 
 /// A service that depends on nothing.

@@ -308,6 +308,9 @@ fn encode_whole(config: &Config, places: &[usize], terms: &Terms<'_>) -> Vec<u8>
             set(key, &code.to_string());
         }
     }
+    if let Some(gid) = config.control_group {
+        set("control_group", &gid.to_string());
+    }
     for path in &terms.config {
         put(&mut whole, "config", path.as_os_str().as_bytes());
     }
@@ -340,6 +343,8 @@ pub struct Outline {
     pub shutdown_timeout: Span,
     /// When the container ends, and with which code.
     pub exit: ExitRule,
+    /// The group that may control its services.
+    pub control_group: Option<u32>,
 }
 
 /// What zei-init has to know of one service.
@@ -401,6 +406,7 @@ impl<'a> Definitions<'a> {
                 code: whole.number("exit_code"),
                 stop_code: whole.number("stop_code"),
             },
+            control_group: whole.number("control_group"),
         })
     }
 

@@ -16,6 +16,7 @@ fn encode(services: &[ServiceSpec], environment: &[CString], nofile: Option<(u64
         shutdown_timeout: Span::seconds(30),
         signals: SignalMap::default(),
         exit: ExitRule::default(),
+        control_group: None,
         sources: Vec::new(),
     };
     let environment = environment.iter().map(CString::as_c_str).collect();

@@ -17,6 +17,9 @@ huge:x:4294967296:5::/x:/bin/sh
 minus:x:4294967295:5::/x:/bin/sh
 signed:x:+12:5::/x:/bin/sh
 nul:x:11:11::/h\0me:/bin/sh
+caf\u{fffd}:x:20:20::/x:/bin/sh
+astray:x:21:21::/caf\u{fffd}:/bin/sh
+latin:x:22:22:Caf\u{fffd}:/home/latin:/bin/sh
 :x:13:13::/x:/bin/sh
 games:x:5:60:games:/usr/games:/usr/sbin/nologin
 games:x:6:61:second:/other:/bin/sh
@@ -35,6 +38,7 @@ broken:x:oops:games
 games:x:60:games
 again:x:44:games
 gameser:x:101:gamesx,xgames
+caf\u{fffd}:x:102:caf\u{fffd},games\u{fffd}
 777:x:19:
 +:::
 app:x:1000:
@@ -89,6 +93,16 @@ fn lines_that_say_nothing_usable_are_passed_over() {
     }
     assert_eq!(users().group("broken").unwrap_err().reason, Reason::Unknown);
     assert_eq!(users().user("13").unwrap().name, None);
+}
+
+#[test]
+fn names_and_directories_that_are_no_utf8_are_nobodys() {
+    for name in ["caf\u{fffd}", "astray"] {
+        assert_eq!(users().user(name).unwrap_err().reason, Reason::Unknown, "{name}");
+    }
+    assert_eq!(users().group("caf\u{fffd}").unwrap_err().reason, Reason::Unknown);
+    let latin = users().user("latin").unwrap();
+    assert_eq!((latin.uid, latin.groups, latin.home.as_deref()), (22, vec![22], Some("/home/latin")));
 }
 
 #[test]
@@ -159,6 +173,28 @@ fn user_and_group_mean_what_gosu_makes_of_them() {
 }
 
 #[test]
+fn several_groups_are_the_group_and_the_supplementary_groups_and_an_empty_first_one_the_users_own() {
+    let root = id_of(0, 9, &[9, 27]);
+    for (text, expected) in [
+        ("games:video:users", id_of(5, 44, &[44, 100])),
+        ("games:video:44:users:video", id_of(5, 44, &[44, 100])),
+        ("2000:7:app", id_of(2000, 7, &[7, 1000])),
+        ("games::999", id_of(5, 60, &[60, 44, 100, 999])),
+        ("games::video:app", id_of(5, 60, &[60, 44, 100, 1000])),
+        ("2000::7", id_of(2000, 9, &[9, 7])),
+        ("0::7", id_of(0, 0, &[0, 7])),
+    ] {
+        assert_eq!(users().target(text, &root).map(|target| target.identity), Ok(expected), "{text:?}");
+    }
+    for (text, kind) in
+        [(":1000:50", Kind::User), ("::50", Kind::User), ("games:video:", Kind::Group), ("games::", Kind::Group)]
+    {
+        let error = users().target(text, &root).unwrap_err();
+        assert_eq!((error.kind, error.reason), (kind, Reason::Empty), "{text:?}");
+    }
+}
+
+#[test]
 fn a_user_without_entry_who_names_itself_keeps_its_groups() {
     let random = id_of(1_000_650_000, 0, &[0, 7]);
     for text in ["1000650000", "", "1000650000:"] {
@@ -171,7 +207,7 @@ fn a_user_without_entry_who_names_itself_keeps_its_groups() {
 fn the_part_that_is_wrong_is_the_one_that_is_named() {
     let root = id_of(0, 0, &[0]);
     for (text, kind, wrong) in
-        [("nobdy:video", Kind::User, "nobdy"), ("games:vid", Kind::Group, "vid"), ("games:a:b", Kind::Group, "a:b")]
+        [("nobdy:video", Kind::User, "nobdy"), ("games:vid", Kind::Group, "vid"), ("games:video:b", Kind::Group, "b")]
     {
         let error = users().target(text, &root).unwrap_err();
         assert_eq!((error.kind, error.text.as_str()), (kind, wrong));
@@ -192,7 +228,7 @@ proptest! {
     fn whatever_the_files_hold_an_answer_is_valid(
         passwd in proptest::option::of(file()),
         group in proptest::option::of(file()),
-        text in prop_oneof!["\\PC{0,20}", "[a-c]{1,2}", "[0-9]{1,11}", "[a-c0-9]{0,2}:[a-c0-9]{0,2}"],
+        text in prop_oneof!["\\PC{0,20}", "[a-c]{1,2}", "[0-9]{1,11}", "([a-c0-9]{0,2}:){1,3}[a-c0-9]{0,2}"],
     ) {
         let users = Users::new(passwd, group);
         if let Ok(entry) = users.user(&text) {

@@ -70,21 +70,25 @@ struct Change<'a> {
 fn change(place: &Place, verb: Verb, argument: &str, patience: Patience, as_json: bool) -> Output {
     let (token, outcome) = command::ask_init(place, verb, argument, patience);
     let (word, code, text) = outcome.told();
-    let lines = report(place, &token, text);
+    let report = report(place, &token, text);
+    let lines = report.as_deref().unwrap_or_default();
+    let number = text.strip_prefix("report=").and_then(|rest| rest.split_once(' '));
+    let summary = number.map_or(text, |(_, summary)| summary);
     let blank = if argument.is_empty() { "" } else { " " };
     let command = format!("{verb}{blank}{argument}");
     let mut output = Output { code, ..Output::default() };
     if as_json {
-        output.out = in_json(command.clone(), word, code, text, &lines);
+        output.out = in_json(command.clone(), word, code, text, lines);
     } else if outcome == Outcome::Accepted {
         output.out = format!("zei: {command} accepted\n");
     } else if code == exit::OK {
-        output.out = if verb == Verb::Upgrade { format!("{text}\n") } else { shown(verb, &lines) };
+        let is_text = verb == Verb::Upgrade || report.is_none();
+        output.out = if is_text { format!("{summary}\n") } else { shown(verb, lines) };
     }
     if code != exit::OK {
         let problems: Vec<String> = lines.iter().map(ToString::to_string).collect();
         if problems.is_empty() {
-            output.err.push(format!("zei-ctl: {command} failed: {text}"));
+            output.err.push(format!("zei-ctl: {command} failed: {summary}"));
         } else {
             output.err = problems;
             output.err.push(format!("zei-ctl: {command} failed: nothing was changed"));
@@ -93,14 +97,14 @@ fn change(place: &Place, verb: Verb, argument: &str, patience: Patience, as_json
     output
 }
 
-/// What zei-init wrote before it answered; empty where it had no room for it.
-fn report(place: &Place, token: &Token, text: &str) -> Vec<Line> {
+/// What zei-init wrote before it answered; `None` where it had no room for it, or this user may not read it.
+fn report(place: &Place, token: &Token, text: &str) -> Option<Vec<Line>> {
     let number = text.split(' ').find_map(|word| word.strip_prefix("report=")?.parse().ok());
-    let Some(number) = number.filter(|number: &u32| *number < REPORTS) else { return Vec::new() };
+    let number = number.filter(|number: &u32| *number < REPORTS)?;
     let mut content = String::new();
-    let file = place.read(&format!("{}/{}.{number}", paths::INIT, paths::REPORT)).ok().flatten();
-    let _not_readable = file.map(|mut file| file.read_to_string(&mut content));
-    changes::decode(token.as_str(), &content).unwrap_or_default()
+    let mut file = place.read(&format!("{}/{}.{number}", paths::INIT, paths::REPORT)).ok()??;
+    file.read_to_string(&mut content).ok()?;
+    changes::decode(token.as_str(), &content)
 }
 
 /// One line for each difference.

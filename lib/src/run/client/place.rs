@@ -14,10 +14,10 @@ use crate::signal;
 use crate::sys::{lock, raw};
 use crate::text::{self, Text};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::poll::{PollTimeout, poll};
 use nix::sched::sched_yield;
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::fs;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -152,6 +152,10 @@ fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, Strin
         Ok(true) => Ok(place),
         Ok(false) => Err("left over, no live zei-init holds its lock".to_string()),
         Err(Errno::ENOENT) => Err("without a lock file".to_string()),
+        Err(Errno::EACCES) => {
+            let group = (stat.st_mode & 0o010 != 0).then_some(stat.st_gid);
+            Err(format!("no permission to look into it: it is {}", whose(stat.st_uid, group)))
+        }
         Err(errno) => Err(format!("lock file: {}", errno.desc())),
     }
 }
@@ -217,14 +221,15 @@ impl Place {
         let fifo = self.open(&file, OFlag::O_WRONLY).map_err(|errno| match errno {
             // Nobody has it open for reading, which zei-init does for life.
             Errno::ENXIO => Failure::new(exit::NO_ZEI, format!("zei ended: nobody reads {}", self.full(&file))),
-            Errno::EACCES => Failure::new(
-                exit::SYSTEM,
-                format!(
-                    "no permission to write to {}: control is for root and for user {}, as which zei-init runs",
-                    self.full(&file),
-                    self.owner
-                ),
-            ),
+            Errno::EACCES => {
+                let stat = fstatat(&self.dir, file.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok();
+                let group = stat.filter(|stat| stat.st_mode & 0o020 != 0).map(|stat| stat.st_gid);
+                let whose = whose(self.owner, group);
+                Failure::new(
+                    exit::SYSTEM,
+                    format!("no permission to write to {}: control is {whose}", self.full(&file)),
+                )
+            }
             errno => self.refused("open", &file, errno),
         })?;
         let stat = fstat(&fifo).map_err(|errno| self.refused("examine", &file, errno))?;
@@ -339,6 +344,14 @@ impl Place {
 
     pub(crate) fn refused(&self, verb: &str, file: &str, errno: Errno) -> Failure {
         Failure::new(exit::SYSTEM, format!("can't {verb} {}: {}", self.full(file), errno.desc()))
+    }
+}
+
+/// For whom something is that this user may not use.
+fn whose(owner: u32, group: Option<u32>) -> String {
+    match group {
+        Some(group) => format!("for root, user {owner}, as which zei-init runs, and group {group} (control_group)"),
+        None => format!("for root and user {owner}, as which zei-init runs; control_group opens it to a group"),
     }
 }
 

@@ -155,6 +155,10 @@ impl Running {
                 return self.refuse(token, exit::NO_SUCH_SERVICE, text::format(format_args!("{error}")));
             }
         };
+        if self.is_from_elsewhere(&what) {
+            let text = "where control_group is set, only what the configuration has can be added: put the file there";
+            return self.refuse(token, exit::CONFIG, Text::from(text));
+        }
         if self.changes.waiting.len() >= MOST {
             return self.refuse(token, exit::SYSTEM, Text::from("too many changes at once"));
         }
@@ -163,6 +167,12 @@ impl Running {
             other => other.flatten(),
         };
         self.changes.waiting.push_back(Asked { answer, what });
+    }
+
+    /// To define is root's, or zei-init's own user's, and nobody knows who of a group has asked.
+    fn is_from_elsewhere(&self, what: &What) -> bool {
+        let is_file = matches!(what, What::Add(name) if name.to_bytes().starts_with(b"/"));
+        is_file && self.run_dir.as_ref().is_some_and(|run_dir| run_dir.group.is_some())
     }
 
     /// A signal asks for it. Several such wishes are one.

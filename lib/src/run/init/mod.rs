@@ -121,10 +121,11 @@ fn assemble(config: &Config, given: Given, invoker: Option<&Identity>) -> Result
     let names: Vec<ServiceName> = outline.services.iter().flatten().map(|service| service.name).collect();
     let services: Vec<(ServiceName, String)> =
         (0..).zip(&names).map(|(index, name)| (*name, Definitions(&plan).needs_file(index))).collect();
-    let (run_dir, made) = match rundir::make(&services) {
+    let (run_dir, made) = match rundir::make(&services, outline.control_group) {
         Ok((run_dir, made)) => (Some(run_dir), made),
         Err(Refusal::Taken(path)) => return Err((exit::CONFIG, taken(&path))),
         Err(Refusal::Foreign(path)) => return Err((exit::CONFIG, foreign(&path))),
+        Err(Refusal::Group(gid, errno)) => return Err((exit::SYSTEM, rundir::cannot_give(gid, errno))),
         Err(Refusal::Nowhere(tried)) => {
             report(PROGRAM, nowhere(&tried));
             (None, Vec::new())

@@ -1,14 +1,14 @@
 //! The run directory: found or made, locked, cleared of what an earlier zei-init left.
 //!
-//! Owns: the ladder of places and what makes one fit. Must never: follow a symbolic link, use what
-//! belongs to somebody else, or clear a directory that a live zei-init has locked.
+//! Owns: the ladder of places and what makes one fit, and whom control is for. Must never: follow a symbolic link, use
+//! what belongs to somebody else, or clear a directory that a live zei-init has locked.
 
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
-use crate::run::place::{has, make_way};
+use crate::run::place::{give, has, make_way};
 use crate::sys::elevation::{self, as_root};
 use crate::sys::{event, ledger, lock, process, raw};
 use nix::errno::Errno;
@@ -40,6 +40,8 @@ pub struct RunDir {
     pub journal: Option<OwnedFd>,
     /// Held as long as this is open.
     pub lock: OwnedFd,
+    /// The group that control is for, beside this user and root.
+    pub group: Option<u32>,
 }
 
 /// Why there is no run directory.
@@ -49,16 +51,26 @@ pub enum Refusal {
     Taken(PathBuf),
     /// This one, which was named by hand, holds what is not zei's.
     Foreign(PathBuf),
+    /// Control can't be given to this group.
+    Group(u32, Errno),
     /// Each place, and what is wrong with it.
     Nowhere(Vec<(PathBuf, &'static str)>),
 }
 
+/// The run directory, and the control FIFO of each service, or why there is none.
+type Made = (RunDir, Vec<Result<OwnedFd, Errno>>);
+
 /// Makes the run directory in the first place that allows it, and one for each of these services, with
-/// its control FIFO (or the reason why there is none) and what it needs (see `protocol::needs`).
-pub fn make(services: &[(ServiceName, String)]) -> Result<(RunDir, Vec<Result<OwnedFd, Errno>>), Refusal> {
+/// its control FIFO, which are for this group too, and what it needs (see `protocol::needs`).
+pub fn make(services: &[(ServiceName, String)], group: Option<u32>) -> Result<Made, Refusal> {
     // The modes below are meant as they are written.
     let mask = umask(Mode::empty());
-    let made = as_root(make_unmasked).map(|run_dir| {
+    let made =
+        as_root(make_unmasked).and_then(|mut run_dir| match (group, run_dir.regroup(group, core::iter::empty())) {
+            (Some(gid), Err(errno)) => Err(Refusal::Group(gid, errno)),
+            _ => Ok(run_dir),
+        });
+    let made = made.map(|run_dir| {
         // Where descriptors are scarce, control is what is done without.
         let spare: Vec<_> = (0..SPARE).map_while(|_| run_dir.directory.try_clone().ok()).collect();
         let controls = services.iter().map(|(name, needs)| as_root(|| run_dir.make_service(*name, needs))).collect();
@@ -106,6 +118,7 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let lock = openat(&init, paths::LOCK, flags, Mode::from_bits_truncate(0o644))?;
     lock::take(&lock)?;
     // From here on everything in it is this zei-init's own, or an earlier one's.
+    fchmod(&directory, mode)?;
     let own = [paths::CONTROL, paths::ACKS, paths::NEW_ACKS, paths::STATUS, paths::EVENT, paths::EVENTS];
     for name in own.iter().chain(&[paths::SOURCES, paths::NEW_SOURCES]) {
         remove(&init, name)?;
@@ -113,14 +126,14 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     for number in 0..REPORTS {
         remove(&init, &format!("{}.{number}", paths::REPORT))?;
     }
-    let control = make_fifo(&init, paths::CONTROL)?;
+    let control = make_fifo(&init, paths::CONTROL, None)?;
     let journal = journal::make(&init).ok();
     event::provide(&init, paths::EVENT);
     if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
         clear(&services)?;
     }
     let services = make_directory(&directory, paths::SERVICES)?;
-    Ok(RunDir { directory, services, control, journal, lock })
+    Ok(RunDir { directory, services, control, journal, lock, group: None })
 }
 
 fn directory_flags() -> OFlag {
@@ -148,7 +161,11 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         if !is_zeis {
             return Err(Errno::ENOTEMPTY);
         }
-        fchmod(&directory, mode)?;
+        // Who may write there could be faster with all that follows. Anything else waits for the lock: that of a live zei
+        // is as that one wants it.
+        if stat.st_mode & 0o022 != 0 {
+            fchmod(&directory, mode)?;
+        }
     }
     Ok(directory)
 }
@@ -170,8 +187,9 @@ fn remake_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     })
 }
 
-/// A FIFO for control lines, open for both directions, so that no writer ever finds nobody.
-fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+/// A FIFO for control lines of this user, root, and a group, open for both directions, so that no writer ever finds
+/// nobody.
+fn make_fifo(parent: &OwnedFd, name: &str, group: Option<u32>) -> Result<OwnedFd, Errno> {
     mkfifoat(parent, name, Mode::from_bits_truncate(0o600))?;
     let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fifo = openat(parent, name, flags, Mode::empty())?;
@@ -179,7 +197,24 @@ fn make_fifo(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
         fchown(&fifo, Some(Uid::from_raw(user)), None)?;
     }
     let _larger_is_fine = fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(FIFO_SIZE));
+    if group.is_some() {
+        give_fifo(&fifo, group)?;
+    }
     Ok(fifo)
+}
+
+fn give_fifo(fifo: &OwnedFd, group: Option<u32>) -> Result<(), Errno> {
+    give(fifo, group, 0o600, 0o620)
+}
+
+/// What to say and do where control can't be given to a group.
+pub fn cannot_give(group: u32, errno: Errno) -> String {
+    let advice = match errno {
+        Errno::EPERM => format!("give the container that group (docker run --group-add {group}), or root CAP_CHOWN"),
+        Errno::EINVAL => String::from("use a group that this user namespace maps (/proc/self/gid_map)"),
+        _ => String::from("use another run directory (ZEI_RUN), or take control_group away"),
+    };
+    format!("cannot give control to group {group} (control_group): {}: {advice}", errno.desc())
 }
 
 impl RunDir {
@@ -190,7 +225,31 @@ impl RunDir {
             let _no_room = write_needs(&directory, paths::NEEDS, needs);
         }
         event::provide(&directory, paths::EVENT);
-        make_fifo(&directory, paths::CONTROL)
+        make_fifo(&directory, paths::CONTROL, self.group)
+    }
+
+    /// Gives control of all of it to another group, or to none: zei-init's own FIFO, those of the services, and where it
+    /// is private the directory itself. Where one can't be given, none is.
+    pub fn regroup<'a>(
+        &mut self,
+        group: Option<u32>,
+        services: impl Iterator<Item = &'a OwnedFd> + Clone,
+    ) -> Result<(), Errno> {
+        if group == self.group {
+            return Ok(());
+        }
+        let is_private = fstat(&self.directory)?.st_mode & 0o007 == 0;
+        let give_all = |group| {
+            give_fifo(&self.control, group)?;
+            services.clone().try_for_each(|fifo| give_fifo(fifo, group))?;
+            if is_private { give(&self.directory, group, 0o700, 0o750) } else { Ok(()) }
+        };
+        if let Err(errno) = give_all(group) {
+            let _as_it_was = give_all(self.group);
+            return Err(errno);
+        }
+        self.group = group;
+        Ok(())
     }
 
     /// Puts zei-init's own lock and FIFO back, and the directory of the services' directories. Returns what was missing.
@@ -214,7 +273,7 @@ impl RunDir {
             }
             if !has(&init, paths::CONTROL, &self.control) {
                 make_way(&init, paths::CONTROL)?;
-                self.control = make_fifo(&init, paths::CONTROL)?;
+                self.control = make_fifo(&init, paths::CONTROL, self.group)?;
                 made.push(format!("{}/{}", paths::INIT, paths::CONTROL));
             }
             Ok(made)
@@ -236,7 +295,7 @@ impl RunDir {
             let directory = remake_directory(&self.services, name.as_str())?;
             event::provide(&directory, paths::EVENT);
             make_way(&directory, paths::CONTROL)?;
-            make_fifo(&directory, paths::CONTROL)
+            make_fifo(&directory, paths::CONTROL, self.group)
         });
         umask(mask);
         made.map(Some)

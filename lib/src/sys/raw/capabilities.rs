@@ -51,6 +51,12 @@ pub fn drop_bounding(number: u32) -> Result<(), Errno> {
     prctl(libc::PR_CAPBSET_DROP, c_ulong::from(number), 0).map(drop)
 }
 
+/// Whether programs that are executed have it, too; EINVAL: the kernel knows none with this number.
+pub fn is_ambient(number: u32) -> Result<bool, Errno> {
+    let is_set = c_ulong::try_from(libc::PR_CAP_AMBIENT_IS_SET).unwrap_or_default();
+    prctl(libc::PR_CAP_AMBIENT, is_set, c_ulong::from(number)).map(|is| is != 0)
+}
+
 /// Programs that are executed have it, too, whoever they run as.
 pub fn raise_ambient(number: u32) -> Result<(), Errno> {
     let raise = c_ulong::try_from(libc::PR_CAP_AMBIENT_RAISE).unwrap_or_default();

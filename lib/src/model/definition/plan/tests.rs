@@ -32,6 +32,7 @@ fn config(services: Vec<ServiceSpec>, sources: &[Source]) -> Config {
         shutdown_timeout: Span::seconds(30),
         signals: SignalMap::default(),
         exit: ExitRule::default(),
+        control_group: None,
         sources: sources.to_vec(),
     }
 }
@@ -100,6 +101,10 @@ fn what_holds_for_the_whole_is_read_back_as_it_was_given() {
         let outline = Definitions(&plan_of(&whole)).outline().unwrap();
         assert_eq!((outline.signals, outline.shutdown_timeout, outline.exit), (signals.clone(), Span(77), exit));
         assert_eq!(outline.command, Some(2));
+    }
+    for control_group in [None, Some(0), Some(4242)] {
+        let whole = Config { control_group, ..config(vec![service("db", "/z", &[])], &[]) };
+        assert_eq!(Definitions(&plan_of(&whole)).outline().unwrap().control_group, control_group);
     }
     let without_command = plan_of(&config(vec![service("db", "/z", &[])], &[]));
     assert_eq!(Definitions(&without_command).outline().unwrap().command, None);

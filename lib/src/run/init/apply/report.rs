@@ -20,7 +20,7 @@ impl Running {
     pub(in crate::run::init) fn tell_sources(&self) {
         let Some(place) = &self.place else { return };
         let written = memfd::read_all(self.shared.plan()).and_then(|plan| {
-            place.write_private(paths::NEW_SOURCES, &sources::encode(&Definitions(&plan).sources()))?;
+            place.write_private(paths::NEW_SOURCES, None, &sources::encode(&Definitions(&plan).sources()))?;
             place.rename(paths::NEW_SOURCES, paths::SOURCES)
         });
         if let Err(errno) = written {
@@ -47,7 +47,9 @@ impl Running {
         let number = self.changes.reports % REPORTS;
         self.changes.reports = self.changes.reports.wrapping_add(1);
         let name = text::format::<32>(format_args!("{}.{number}", paths::REPORT));
-        match place.write_private(name.as_str(), changes::encode(token.as_str(), lines).as_bytes()) {
+        // Whoever may ask may read what comes of it.
+        let group = self.run_dir.as_ref().and_then(|run_dir| run_dir.group);
+        match place.write_private(name.as_str(), group, changes::encode(token.as_str(), lines).as_bytes()) {
             Ok(()) => text::format(format_args!("report={number} {summary}")),
             Err(errno) => {
                 self.say(format_args!("cannot write a report: {}", errno.desc()));

@@ -3,6 +3,7 @@
 //! Owns: the system calls of `Retire`, `Renew` and `Remove`. Must never: decide whose turn it is.
 
 use super::{Current, Refused};
+use crate::exit;
 use crate::model::change::Fate;
 use crate::model::child::Child;
 use crate::model::definition::Definitions;
@@ -13,7 +14,7 @@ use crate::model::service;
 use crate::model::slot::{Retire, Slot};
 use crate::name::ServiceName;
 use crate::run::init::tree::{self, Running};
-use crate::run::init::{control, pump, shared};
+use crate::run::init::{control, pump, rundir, shared};
 use crate::signal::{self, Set};
 use crate::sys::{clock, memfd, process};
 use nix::errno::Errno;
@@ -27,6 +28,7 @@ impl Running {
         let former = Definitions(&held);
         let room = self.shared.ledger.make_room(count);
         room.map_err(|errno| Refused::system("make room for the run records", errno))?;
+        self.give_control(outline.control_group)?;
         let _as_it_is = tree::raise_descriptor_limit(count, pump::count(Definitions(plan)));
         self.names.resize(count, ServiceName::CMD);
         self.forward.resize(count, Set::EMPTY);
@@ -55,6 +57,15 @@ impl Running {
         self.shared.replace(stored);
         self.pump.refresh();
         Ok(())
+    }
+
+    /// The last that can fail: from here on control is for this group.
+    fn give_control(&mut self, group: Option<u32>) -> Result<(), Refused> {
+        let Some(run_dir) = &mut self.run_dir else { return Ok(()) };
+        run_dir.regroup(group, self.controls.iter().flatten()).map_err(|errno| match group {
+            Some(gid) => Refused::new(exit::SYSTEM, rundir::cannot_give(gid, errno)),
+            None => Refused::system("take control from its group", errno),
+        })
     }
 
     fn make_seat(&mut self, index: usize, name: ServiceName, needs: &str) {

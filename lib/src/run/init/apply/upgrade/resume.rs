@@ -134,6 +134,8 @@ fn take_over(state: RawFd) -> Result<Running, String> {
             control: take(kept.control)?,
             journal: None,
             lock: take(kept.lock)?,
+            // The plan says.
+            group: None,
         }),
     };
     let pump_state = match kept.pump.state {
@@ -151,6 +153,7 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     be_at_rest(&bytes).map_err(cannot("be at rest"))?;
     let copy = |file: &OwnedFd| file.try_clone().map_err(|error| format!("cannot duplicate a descriptor: {error}"));
     if let Some(run_dir) = &mut run_dir {
+        run_dir.group = outline.control_group;
         run_dir.journal = shared.journal().map(copy).transpose()?;
     }
     let services = run_dir.as_ref().map(|run_dir| copy(&run_dir.services)).transpose()?;
@@ -196,7 +199,7 @@ fn names(outline: &Outline, count: usize) -> Vec<ServiceName> {
 }
 
 fn tree(outline: Outline, kept: &Kept) -> Tree {
-    let Outline { services, command, signals, shutdown_timeout: budget, exit } = outline;
+    let Outline { services, command, signals, shutdown_timeout: budget, exit, .. } = outline;
     let nodes = services.into_iter().map(|member| member.map(|member| member.node));
     let nodes = nodes.chain(core::iter::repeat_with(|| None)).take(kept.services.len()).collect();
     let seat = |service: &KeptService| Seat {

@@ -20,9 +20,6 @@ const NAMES: &[&str] = &[
     "JDK_JAVA_OPTIONS",
     "LOCALDOMAIN",
     "LOCPATH",
-    "LUA_CPATH",
-    "LUA_INIT",
-    "LUA_PATH",
     "MEMPROF",
     "NIS_PATH",
     "NLSPATH",
@@ -40,11 +37,36 @@ const NAMES: &[&str] = &[
     "SHELLOPTS",
     "TMPDIR",
     "TZDIR",
+    "ZDOTDIR",
     "_JAVA_OPTIONS",
 ];
 
 /// Of those with more than one: the same.
-const PREFIXES: &[&str] = &["BASH_FUNC_", "GLIBC_", "LD_", "MALLOC_", "PERL", "PYTHON"];
+const PREFIXES: &[&str] = &[
+    "ASAN_",
+    "BASH_FUNC_",
+    "BUNDLE_",
+    "CORECLR_",
+    "COR_",
+    "DOTNET_",
+    "ERL_",
+    "GEM_",
+    "GLIBC_",
+    "GUILE_",
+    "JULIA_",
+    "LD_",
+    "LSAN_",
+    "LUA_",
+    "MALLOC_",
+    "MSAN_",
+    "MUSL_",
+    "OPENSSL_",
+    "PERL",
+    "PYTHON",
+    "TCL",
+    "TSAN_",
+    "UBSAN_",
+];
 
 /// Whether a variable of this name stays behind.
 pub fn is_dropped(name: &[u8]) -> bool {
@@ -63,7 +85,16 @@ mod tests {
 
     #[test]
     fn what_makes_a_program_do_something_else_stays_behind_and_nothing_more() {
-        for name in ["LD_PRELOAD", "GLIBC_TUNABLES", "BASH_ENV", "ENV", "PYTHONPATH", "PERL5OPT", "BASH_FUNC_ls%%"] {
+        for name in [
+            "LD_PRELOAD",
+            "GLIBC_TUNABLES",
+            "BASH_ENV",
+            "ENV",
+            "PYTHONPATH",
+            "PERL5OPT",
+            "BASH_FUNC_ls%%",
+            "LUA_INIT_5_4",
+        ] {
             assert!(is_dropped(name.as_bytes()), "{name}");
         }
         for name in ["PATH", "HOME", "TZ", "LANG", "ENVIRONMENT", "OLD_LD_PRELOAD", "DATABASE_URL", ""] {

@@ -11,33 +11,40 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, ftruncate, getegid, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, ftruncate, getegid, unlinkat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// An open directory. A service's lock says that a supervisor of it lives; a child
-/// inherits it until exec, so a successor waits for a start that is under way.
+/// An open directory.
 #[derive(Debug)]
 pub struct Place {
-    directory: Flock<OwnedFd>,
+    directory: OwnedFd,
+    _lock: Option<Flock<OwnedFd>>,
     status: Option<OwnedFd>,
     length: usize,
     behind: bool,
 }
 
 impl Place {
-    /// Opens and locks the directory `name` in `parent`, which zei-init has made; waits for a predecessor.
+    /// Opens the directory `name` in `parent`, which zei-init has made.
     pub fn open(parent: BorrowedFd<'_>, name: &str) -> Option<Place> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = openat(parent, name, flags, Mode::empty()).ok()?;
-        let directory = Flock::lock(directory, FlockArg::LockExclusive).ok()?;
         let status = open_status(&directory);
-        Some(Place { directory, status, length: usize::MAX, behind: false })
+        Some(Place { directory, _lock: None, status, length: usize::MAX, behind: false })
+    }
+
+    /// Locks it, so that a later zei-init sees that something lives on here; a child inherits that until exec. Whoever may
+    /// read the directory can lock it, too, so this is waited for only where `waits`.
+    pub fn lock(&mut self, waits: bool) {
+        let how = if waits { FlockArg::LockExclusive } else { FlockArg::LockExclusiveNonblock };
+        let own = openat(&self.directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        self._lock = own.ok().and_then(|own| Flock::lock(own, how).ok());
     }
 
     /// The control FIFO, as it lies there now.
     pub fn control(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        openat(&*self.directory, paths::CONTROL, flags, Mode::empty())
+        openat(&self.directory, paths::CONTROL, flags, Mode::empty())
     }
 
     /// Whether this file still has this name.
@@ -56,7 +63,7 @@ impl Place {
     /// The status that a predecessor has left.
     pub fn status(&self) -> Option<Status> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = openat(&*self.directory, paths::STATUS, flags, Mode::empty()).ok()?;
+        let file = openat(&self.directory, paths::STATUS, flags, Mode::empty()).ok()?;
         let mut bytes = [0; MAX];
         let length = pread(&file, &mut bytes, 0).ok()?;
         Status::decode(bytes.get(..length)?)
@@ -64,7 +71,7 @@ impl Place {
 
     /// Whether the directory was removed.
     pub fn is_gone(&self) -> bool {
-        is_removed(&*self.directory)
+        is_removed(&self.directory)
     }
 
     /// Replaces the status, also where the file was removed. Where there was no room for it, or no descriptor, there may
@@ -90,7 +97,7 @@ impl Place {
 
     /// Wakes whoever waits for a change.
     pub fn ring(&self) {
-        event::ring(&*self.directory, paths::EVENT);
+        event::ring(&self.directory, paths::EVENT);
     }
 
     /// Opens a file in it for reading and writing, making it if `create`.
@@ -99,23 +106,31 @@ impl Place {
             return open_regular(&self.directory, name, OFlag::O_RDWR, 0o644);
         }
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let file = as_root(|| openat(&*self.directory, name, flags, Mode::empty()))?;
+        let file = as_root(|| openat(&self.directory, name, flags, Mode::empty()))?;
         if is_regular(&file) { Ok(file) } else { Err(Errno::EINVAL) }
+    }
+
+    /// The same for whoever has started a zei-init with root in reserve, and may ask it.
+    pub fn write_for_starter(&self, name: &str, group: Option<u32>, content: &[u8]) -> Result<(), Errno> {
+        self.write_private(name, group, content)?;
+        match elevation::rest() {
+            Some(user) => as_root(|| {
+                fchownat(&self.directory, name, Some(Uid::from_raw(user)), None, AtFlags::AT_SYMLINK_NOFOLLOW)
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Writes a whole file that only this user and this group may read, in the place of one of the same name.
     pub fn write_private(&self, name: &str, group: Option<u32>, content: &[u8]) -> Result<(), Errno> {
         let file = open_regular(&self.directory, name, OFlag::O_WRONLY | OFlag::O_TRUNC, 0o600)?;
-        if let Some(user) = elevation::rest() {
-            as_root(|| fchown(&file, Some(Uid::from_raw(user)), None))?;
-        }
         give(&file, group, 0o600, 0o640)?;
         crate::sys::memfd::write_all(&file, content)
     }
 
     /// Puts one file in the place of another.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        let rename = || as_root(|| renameat(&*self.directory, from, &*self.directory, to));
+        let rename = || as_root(|| renameat(&self.directory, from, &self.directory, to));
         rename().or_else(|_| make_way(&self.directory, to).and_then(|()| rename()))
     }
 }

@@ -11,8 +11,12 @@
 use crate::model::spec::Identity;
 use crate::sys::raw;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::poll::{PollTimeout, poll};
 use nix::sys::prctl::set_dumpable;
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid, setresgid};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// No user (setresuid(2) takes it for "leave it").
@@ -39,6 +43,20 @@ pub fn accept() -> Result<Identity, Errno> {
     }
     rest_as(user.as_raw())?;
     Ok(Identity { uid: user.as_raw(), gid: group.as_raw(), groups })
+}
+
+/// Puts /dev/null in the place of a standard stream that its starter may not write to: who opens it anew by /dev/stdout, as
+/// root, might.
+///
+/// # Errors
+/// Of open(2) and dup2(2).
+pub fn refuse_unwritable(number: RawFd) -> Result<(), Errno> {
+    let flags = OFlag::from_bits_truncate(fcntl(raw::standard(number), FcntlArg::F_GETFL)?);
+    if [OFlag::O_WRONLY, OFlag::O_RDWR].contains(&(flags & OFlag::O_ACCMODE)) {
+        return Ok(());
+    }
+    let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    raw::duplicate(null.as_raw_fd(), number)
 }
 
 /// Is at rest as this user from now on: in a process that is root in all three ways, or was offered to be.
@@ -73,7 +91,10 @@ pub fn as_root<T>(act: impl FnOnce() -> T) -> T {
     // A real and saved root may always do both.
     let _raised = raw::set_users(NOBODY, 0, NOBODY);
     let done = act();
-    let _lowered = raw::set_users(NOBODY, user, NOBODY);
+    // Without memory for that (prepare_creds in Linux) there will be some; nothing goes on as root.
+    while raw::set_users(NOBODY, user, NOBODY).is_err() {
+        let _a_millisecond = poll(&mut [], PollTimeout::from(1u8));
+    }
     done
 }
 

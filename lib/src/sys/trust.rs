@@ -2,7 +2,9 @@
 //!
 //! Owns: what makes a path root's alone. Must never: open it.
 
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,10 +12,14 @@ use std::path::{Component, Path, PathBuf};
 const LINKS: usize = 40;
 
 /// What of a path is not root's alone, and what to do; `None`: all of it is root's, each directory above it and each link
-/// that leads there, and nobody else may write to any. What is not there is as good as the directories above it.
+/// that leads there, and nobody else may write to any. What is not there is as good as the directories above it. Nothing in
+/// /proc is trusted: what looks like root's there is what any process says, and its links lead elsewhere than they name.
 pub fn doubt(path: &Path) -> Option<String> {
     let mut whole = PathBuf::from("/");
-    let absolute = std::path::absolute(path).ok()?;
+    let absolute = match std::path::absolute(path) {
+        Ok(absolute) => absolute,
+        Err(error) => return Some(format!("{} can't be looked at: {error}", path.display())),
+    };
     let mut rest: Vec<PathBuf> = parts(&absolute);
     let mut links = 0;
     while let Some(part) = rest.pop() {
@@ -22,7 +28,14 @@ pub fn doubt(path: &Path) -> Option<String> {
             continue;
         }
         whole.push(&part);
-        let Ok(found) = fs::symlink_metadata(&whole) else { return None };
+        let found = match fs::symlink_metadata(&whole) {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+            Err(error) => return Some(format!("{} can't be looked at: {error}", whole.display())),
+        };
+        if !found.is_symlink() && !statfs(&whole).is_ok_and(|system| system.filesystem_type() != PROC_SUPER_MAGIC) {
+            return Some(format!("{} is no file that root has written; copy it to one", whole.display()));
+        }
         if let Some(doubt) = doubt_of(&whole, &found) {
             return Some(doubt);
         }
@@ -92,6 +105,16 @@ mod tests {
         let told = doubt(&file).unwrap();
         assert!(told.contains("belongs to user 1000; make it root's"), "{told}");
         assert!(doubt(Path::new("/tmp/x")).unwrap().starts_with("/tmp may be written to"));
+    }
+
+    #[test]
+    fn what_any_process_may_say_is_not_trusted() {
+        let Some(folder) = folder() else { return };
+        symlink("/proc/self/fd/0", folder.path().join("stdin")).unwrap();
+        let links = [folder.path().join("stdin"), PathBuf::from("/dev/stdin"), PathBuf::from("/proc/self/comm")];
+        for path in links.iter().chain([&PathBuf::from("/proc/not there")]) {
+            assert!(doubt(path).unwrap().starts_with("/proc is no file that root has written"), "{path:?}");
+        }
     }
 
     #[test]

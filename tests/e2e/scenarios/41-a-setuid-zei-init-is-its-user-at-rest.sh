@@ -53,6 +53,8 @@ expect "where it writes" "$(docker exec "$CONTAINER" stat -c '%u %a' /run/zei /r
 expect "the FIFOs are the user's" "$(docker exec "$CONTAINER" stat -c '%u %a' /run/zei/init/control /run/zei/services/web/control)" \
     $'1000 600\n1000 600'
 
+expect_code 100 as_app env -u ZEI_CONFIG zei-ctl check
+expect_no_match "what the user may not read is all that is wrong for him" "$(grep -v 'secret.env' <<<"$OUT$ERR")" 'user:'
 # Control is the user's, over services of others, too.
 expect_code 0 appctl restart web --timeout 10s
 wait_for "another web" journal_has_count 'web start .*' 2
@@ -86,7 +88,7 @@ expect_match "apply" "$OUT" 'late'
 expect_match "only what differs" "$OUT" '^0 added, 1 changed|late'
 as_app sh -c 'echo "services: {mine: {command: [sleep, \"1\"], user: root}}" >/tmp/mine.yaml'
 expect_code 100 appctl add /tmp/mine.yaml
-expect_match "why" "$ERR$OUT" 'belongs to user 1000|may be written to'
+expect_match "why" "$ERR$OUT" 'only what the configuration has can be added'
 stop_tree
 expect "exit code" "$CODE" 0
 expect_match "everyone was asked" "$(tail -n 20 "$T/journal")" '^web gone$'

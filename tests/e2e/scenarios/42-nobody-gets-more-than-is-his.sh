@@ -61,6 +61,17 @@ no_root "an own configuration by a variable" 0
 expect_match "the command beside the image's services" "$(output)" '^Uid:[[:space:]]1000[[:space:]]1000[[:space:]]1000[[:space:]]1000$'
 as_pid_1 'mkdir /tmp/d && ln -s /tmp/evil.yaml /tmp/d/zei.yaml; exec zei-init -c /tmp/d'
 no_root "a directory with a link" 100
+as_pid_1 'exec zei-init -c /proc/self/fd/0 </tmp/evil.yaml'
+no_root "a descriptor" 100
+as_pid_1 'cat /tmp/evil.yaml | exec zei-init -c /dev/stdin'
+no_root "a pipe"
+as_pid_1 'mkfifo /tmp/p; cat /tmp/evil.yaml >/tmp/p & exec zei-init -c /dev/stdin </tmp/p'
+no_root "a pipe of PID 1's" 100
+as_pid_1 'mkdir /tmp/a; cd /tmp/a; rmdir /tmp/a; exec zei-init -c ../evil.yaml'
+no_root "a directory that is gone" 100
+# shellcheck disable=SC2016 # by a shell of root's
+as_pid_1 'ln -s /usr/local/bin/zei-init "/tmp/shell: \$A"; export A="id -u >/tmp/evil"; exec "/tmp/shell: \$A" -c /proc/self/comm'
+no_root "the name of the program" 100
 as_pid_1 'exec zei-init -c /etc/zei/root.env'
 no_root "a file that the user may not read" 100
 expect_no_match "what is in it" "$(errors)" 'of-worker'
@@ -115,6 +126,13 @@ launch -c 'exec zei-init <&- >&- 2>&-'
 wait_for "the tree" eval "docker exec -u root $CONTAINER zei-ctl status root"
 init=$(docker inspect -f '{{.State.Pid}}' "$CONTAINER")
 expect "closed streams" "$(for n in 0 1 2; do readlink "/proc/$init/fd/$n"; done | sort -u)" /dev/null
+stop_tree
+
+# A stream that the user may only read is not one that root's services write to.
+launch -c 'exec zei-init 1</etc/passwd 2</etc/passwd'
+wait_for "the tree" eval "docker exec -u root $CONTAINER zei-ctl status root"
+init=$(docker inspect -f '{{.State.Pid}}' "$CONTAINER")
+expect "streams for reading" "$(for n in 1 2; do readlink "/proc/$init/fd/$n"; done | sort -u)" /dev/null
 stop_tree
 
 # Limits at nothing: it says what it can't, or lives; in no case is anything root's that should not be.
@@ -208,6 +226,24 @@ user sh -c "echo '$evil' >/tmp/evil.yaml"
 fails "adding a file of the user's" user zei-ctl add /tmp/evil.yaml
 fails "adding a link to it" user sh -c 'ln -s /tmp/evil.yaml /tmp/link.yaml; zei-ctl add /tmp/link.yaml'
 fails "what came of it" root test -e /tmp/evil
+fails "adding a file that the user may not read" user zei-ctl add /etc/zei/root.env
+expect_no_match "what is in it" "$OUT$ERR" of-worker
+fails "adding a file that the user may read" user zei-ctl add /etc/zei/zei.yaml
+fails "what zei has read" user cat /run/zei/init/sources
+
+# Who holds a lock on what everyone may read holds nobody up.
+service sh -c 'for d in /run/zei/services/web /run/zei/services/root /run/zei/init; do flock $d sleep 60 & done; wait' >/dev/null 2>&1 &
+locked() { ! service flock -n /run/zei/services/root true && ! service flock -n /run/zei/init true; }
+wait_for "the locks" locked
+before=$(field root pid)
+supervisor=$(field root supervisor)
+root kill -9 "$supervisor"
+taken_over() { [ "$(field root supervisor)" != "$supervisor" ]; }
+wait_for "another supervisor beside the lock" taken_over
+expect_code 0 user zei-ctl restart root --timeout 10s
+[ "$(field root pid)" != "$before" ] || fail "root was not restarted"
+expect_code 0 user zei-ctl upgrade --timeout 20s
+zei="1 $(for name in web worker root told logs; do field "$name" supervisor; done | xargs)"
 
 # A log that leads somewhere else.
 root sh -c 'echo mine >/etc/mine; chmod 644 /etc/mine'

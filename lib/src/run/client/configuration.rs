@@ -9,10 +9,12 @@ use crate::model::service::HOOK_TIMEOUT;
 use crate::model::spec::{Config, Policy, ServiceSpec};
 use crate::model::time::Span;
 use crate::paths;
-use crate::sys::credentials;
+use crate::sys::{credentials, spawn};
 use serde::Serialize;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 /// Loads the configuration at `given`, else where `ZEI_CONFIG` says, else at the default places, and resolves it
@@ -26,16 +28,24 @@ fn load_with_warnings(given: &[PathBuf]) -> Result<Option<Loaded>, Vec<String>> 
     let own = credentials::current()
         .map_err(|errno| vec![format!("can't read the own credentials: {} (getgroups)", errno.desc())])?;
     let environment: Vec<(OsString, OsString)> = env::vars_os().collect();
+    let elevated = own.uid != 0 && is_setuid_root("zei-init");
     let context = Context {
         users: &users,
         environment: &environment,
-        may_switch_user: own.uid == 0,
-        elevated: false,
+        may_switch_user: own.uid == 0 || elevated,
+        elevated,
         own,
         command: None,
     };
     config::load_with_warnings(&source(given, env::var_os(paths::CONFIG_VARIABLE)), &context)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+/// Whether a program beside this one offers root to whoever starts it.
+fn is_setuid_root(program: &str) -> bool {
+    let path = spawn::beside(program).map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes())));
+    let found = path.ok().and_then(|path| std::fs::metadata(path).ok());
+    found.is_some_and(|file| file.uid() == 0 && file.mode() & 0o4000 != 0)
 }
 
 fn source(given: &[PathBuf], variable: Option<OsString>) -> Source {

@@ -7,7 +7,6 @@ use crate::paths;
 use crate::protocol::sources::{self, Found, Source, hash, is_read};
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 /// What differs at a path.
@@ -42,7 +41,7 @@ fn compare(sources: &[Source]) -> Vec<(PathBuf, Difference)> {
     for Source { path, found } in sources {
         match found {
             // What came through a pipe can't be compared, and nobody waits for another to write there.
-            Found::File(_) if fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) => {}
+            Found::File(_) if fs::metadata(path).is_ok_and(|file| !file.is_file()) => {}
             Found::File(known) => match fs::read(path) {
                 Ok(content) if hash(&content) == *known => {}
                 Ok(_) => differences.push((path.clone(), Difference::Changed)),

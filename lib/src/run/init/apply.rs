@@ -11,6 +11,7 @@ use super::compile::{ADD, APPLY, COMPILE};
 pub use upgrade::resume;
 
 use super::PROGRAM;
+use super::rundir::RunDir;
 use super::terminal;
 use super::tree::Running;
 use crate::exit::{self, Exit};
@@ -24,6 +25,7 @@ use crate::model::time::{Span, Time};
 use crate::name::{NameError, ServiceName};
 use crate::protocol::control::{Ack, Progress, Request, Token, Verb};
 use crate::signal;
+use crate::sys::elevation;
 use crate::sys::raw::{self, Strings};
 use crate::sys::spawn::{self, Spawn, Stream};
 use crate::sys::{clock, memfd, process};
@@ -156,7 +158,12 @@ impl Running {
             }
         };
         if self.is_from_elsewhere(&what) {
-            let text = "where control_group is set, only what the configuration has can be added: put the file there";
+            let text = match elevation::rest() {
+                None => "where control_group is set, only what the configuration has can be added: put the file there",
+                Some(_) => {
+                    "zei-init is setuid root, so only what the configuration has can be added: put the file there"
+                }
+            };
             return self.refuse(token, exit::CONFIG, Text::from(text));
         }
         if self.changes.waiting.len() >= MOST {
@@ -172,7 +179,8 @@ impl Running {
     /// To define is root's, or zei-init's own user's, and nobody knows who of a group has asked.
     fn is_from_elsewhere(&self, what: &What) -> bool {
         let is_file = matches!(what, What::Add(name) if name.to_bytes().starts_with(b"/"));
-        is_file && self.run_dir.as_ref().is_some_and(|run_dir| run_dir.group.is_some())
+        let is_shared = |run_dir: &RunDir| run_dir.group.is_some() || elevation::rest().is_some();
+        is_file && self.run_dir.as_ref().is_some_and(is_shared)
     }
 
     /// A signal asks for it. Several such wishes are one.

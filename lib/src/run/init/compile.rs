@@ -72,7 +72,7 @@ pub fn load(given: &Given, invoker: Option<&Identity>) -> Result<Option<Config>,
     let mut config = loaded.map(|loaded| make_absolute(loaded.config));
     if let (Some(config), Some(invoker)) = (&mut config, invoker) {
         trusted::after(config)?;
-        trusted::keep_apart(config, invoker.uid);
+        trusted::keep_apart(config, invoker);
     }
     match config.as_ref().map(lacks_program) {
         Some(problems) if !problems.is_empty() => Err((exit::CONFIG, problems)),

@@ -57,6 +57,12 @@ pub fn begin() -> Result<Option<Identity>, u8> {
     raw::fill_standard_streams();
     let begun = if elevation::is_offered() {
         // Neither what it reads nor whom it starts is to do what its starter wants.
+        for number in [1, 2] {
+            // What root's services write to is what its starter may write to.
+            if let Err(errno) = elevation::refuse_unwritable(number) {
+                return Err(cannot_be(errno));
+            }
+        }
         raw::hide_variables(|name| inherited::is_dropped(name) || inherited::is_zeis(name));
         elevation::accept().map(Some)
     } else {

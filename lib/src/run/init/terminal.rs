@@ -7,7 +7,9 @@ use crate::sys::elevation;
 use crate::sys::raw;
 use crate::sys::signals::Signals;
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Pid, getsid, isatty};
+use std::os::fd::BorrowedFd;
 
 /// Gives the terminal up where `cmd` is to take it: a session can have it only once.
 pub fn hand_over(config: &Config) {
@@ -25,6 +27,13 @@ pub fn hand_over(config: &Config) {
     }
 }
 
+/// Whether it was made by pipe(2).
+fn is_nameless(pipe: BorrowedFd<'_>) -> bool {
+    /// PIPEFS_MAGIC of linux/magic.h.
+    const PIPES: FsType = FsType(0x5049_5045);
+    fstatfs(pipe).is_ok_and(|system| system.filesystem_type() == PIPES)
+}
+
 /// A pipe of root's can't be opened anew by a service under another user, which programs do that log
 /// to /dev/stdout; so everyone may write to it (not read).
 pub fn open_to_services(outline: &Outline) {
@@ -32,8 +41,11 @@ pub fn open_to_services(outline: &Outline) {
     let others = outline.services.iter().flatten().any(|service| service.uid.is_some_and(|uid| uid != own));
     for number in [1, 2] {
         let stream = raw::standard(number);
-        let is_pipe = fstat(stream)
-            .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFIFO);
+        let is_pipe = fstat(stream).is_ok_and(|stat| {
+            // A FIFO with a name is somebody's; the starter may have found it anywhere.
+            let is_ours = elevation::rest().is_none_or(|user| stat.st_uid == user || is_nameless(stream));
+            is_ours && SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFIFO
+        });
         if others && is_pipe {
             let _not_ours = elevation::as_root(|| fchmod(stream, Mode::from_bits_truncate(0o622)));
         }

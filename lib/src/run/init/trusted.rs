@@ -6,11 +6,13 @@
 use super::compile::Given;
 use super::{Failure, PROGRAM};
 use crate::exit;
-use crate::model::spec::Config;
+use crate::model::privileges::Capabilities;
+use crate::model::spec::{Config, Identity};
 use crate::model::users;
 use crate::paths;
 use crate::sys::spawn::DEFAULT_PATH;
 use crate::sys::{elevation, trust};
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -88,9 +90,15 @@ pub fn programs(own: &Path) -> Result<(), String> {
 
 /// A service of somebody else than the starter begins with nothing that the starter has chosen: not where it runs, not
 /// where its programs are looked up, not who may write to what it makes.
-pub fn keep_apart(config: &mut Config, starter: u32) {
+pub fn keep_apart(config: &mut Config, starter: &Identity) {
+    let is_starter = |identity: &Identity| {
+        let groups =
+            |identity: &Identity| identity.groups.iter().copied().chain([identity.gid]).collect::<BTreeSet<_>>();
+        identity.uid == starter.uid && groups(identity).is_subset(&groups(starter))
+    };
     for service in &mut config.services {
-        if service.identity.as_ref().is_some_and(|identity| identity.uid == starter) {
+        let may_more = service.privileges.capabilities.is_some_and(|wish| wish.value != Capabilities::default());
+        if service.identity.as_ref().is_some_and(is_starter) && !may_more {
             continue;
         }
         service.working_dir.get_or_insert_with(|| c"/".to_owned());

@@ -69,10 +69,13 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
     let signals = Signals::take(Set::of(&[signal::CHLD, signal::TERM])).map_err(|errno| ("take signals", errno))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|errno| ("become a subreaper", errno))?;
     crate::run::be_prompt();
-    let place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
     let want = arguments.get(3) == Some("up");
-    // Where there is no directory to hold the lock.
-    let lock = if place.is_none() { ledger.lock(index) } else { None };
+    // Waits for a predecessor's start that is under way. Nobody else can hold this one.
+    let lock = ledger.lock(index);
+    let mut place = services.as_ref().and_then(|services| Place::open(services.as_fd(), definition.name.as_str()));
+    if let Some(place) = &mut place {
+        place.lock(lock.is_none());
+    }
     let init = nix::unistd::getppid();
     let orphans = Orphans { init: init.as_raw().unsigned_abs(), marks: Marks::of(ledger.token()), index };
     let (Found { service, events, main, adopted }, Record { seq, alone, heard, .. }) = match ledger.read(index) {

@@ -72,9 +72,9 @@ struct Supervisor<'a> {
     report: Option<OwnedFd>,
     control: Option<OwnedFd>,
     signals: Signals,
-    /// Its directory, which is locked; `None` where zei runs without one.
+    /// Its directory; `None` where zei runs without one.
     place: Option<Place>,
-    /// What is locked in its place.
+    /// That it is this service's one supervisor.
     _lock: Option<OwnedFd>,
     journal: Journal,
     watch: Watch,

@@ -9,6 +9,7 @@ use super::Supervisor;
 use crate::exit;
 use crate::model::service::Beside;
 use crate::model::time::Time;
+use crate::sys::elevation::as_root;
 use crate::sys::ledger;
 use crate::sys::raw::{self, Strings};
 use nix::errno::Errno;
@@ -58,7 +59,7 @@ impl Supervisor<'_> {
         let Ok(calls) = CString::new(self.called.argument().as_bytes()) else { return Errno::EINVAL };
         let words = (0..4).map_while(|index| self.arguments.bytes(index));
         let arguments = Strings::collect(words.chain([calls.as_c_str()]));
-        raw::execve(program, &arguments, &Strings::collect(core::iter::empty()))
+        as_root(|| raw::execve(program, &arguments, &Strings::collect(core::iter::empty())))
     }
 }
 

@@ -49,7 +49,7 @@ impl Running {
         let name = text::format::<32>(format_args!("{}.{number}", paths::REPORT));
         // Whoever may ask may read what comes of it.
         let group = self.run_dir.as_ref().and_then(|run_dir| run_dir.group);
-        match place.write_private(name.as_str(), group, changes::encode(token.as_str(), lines).as_bytes()) {
+        match place.write_for_starter(name.as_str(), group, changes::encode(token.as_str(), lines).as_bytes()) {
             Ok(()) => text::format(format_args!("report={number} {summary}")),
             Err(errno) => {
                 self.say(format_args!("cannot write a report: {}", errno.desc()));

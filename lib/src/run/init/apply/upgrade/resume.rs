@@ -32,6 +32,11 @@ use std::process::{Command, Stdio};
 
 /// Does what zei-init does that was started by an upgrade; `None`: it was not.
 pub fn resume(arguments: Arguments) -> Option<u8> {
+    // Whoever is not root stays what it was, whatever it was given; this opens nothing.
+    let is_own = matches!(arguments.get(1), Some(TRY | RESUME));
+    if is_own && credentials::give_up_setuid().is_err() {
+        return Some(exit::SYSTEM);
+    }
     match arguments.get(1) {
         Some(TRY) => Some(give_answer(try_all())),
         Some(RESUME) => {
@@ -61,14 +66,12 @@ fn give_answer(found: Result<(), String>) -> u8 {
 
 /// All that can be known beforehand.
 fn try_all() -> Result<(), String> {
-    let refused = |errno: Errno| format!("cannot become the user who started it: {}", errno.desc());
-    credentials::give_up_setuid().map_err(refused)?;
     let unreadable = |errno: Errno| format!("cannot read what the running zei-init leaves: {}", errno.desc());
     let kept = Kept::decode(&memfd::read_all(raw::standard(0)).map_err(unreadable)?)?;
     let plan = raw::inherited(PLAN).ok_or_else(|| unreadable(Errno::EBADF))?;
     let plan = memfd::read_all(&plan).map_err(unreadable)?;
     outline(&plan, &kept)?;
-    be_at_rest(&plan).map_err(refused)?;
+    be_at_rest(&plan).map_err(|errno| format!("cannot be at rest: {}", errno.desc()))?;
     [SUPERVISOR, ZEI_LOG].iter().try_for_each(|program| is_of_this_version(program))
 }
 
@@ -147,7 +150,6 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     let shared = Shared::resume(plan, reports, run_dir.is_some(), has_journal, kept.groups)
         .ok_or("what is shared is not there")?;
     // From here on anything may be opened.
-    credentials::give_up_setuid().map_err(cannot("become the user who started it"))?;
     let bytes = memfd::read_all(shared.plan()).map_err(cannot("read the plan that holds"))?;
     let outline = outline(&bytes, &kept)?;
     be_at_rest(&bytes).map_err(cannot("be at rest"))?;

@@ -314,8 +314,8 @@ fn a_start_without_dependencies_starts_the_service_alone() {
     );
     tree.ask("start --no-deps web --timeout 10");
     tree.pid("web");
-    let db = tree.status("db").unwrap();
-    assert_eq!((db.state, db.run), (State::Stopped, 0));
+    let db = tree.until_state("db", State::Stopped);
+    assert_eq!(db.run, 0);
 }
 
 #[test]

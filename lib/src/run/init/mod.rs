@@ -82,7 +82,7 @@ fn assemble(config: &Config, given: Given) -> Result<tree::Running, Failure<Stri
     let refused = |(what, errno): (&str, Errno)| (exit::SYSTEM, format!("cannot {what}: {}", errno.desc()));
     let programs = Programs::find().map_err(|message| (exit::SYSTEM, message))?;
     // Whatever else was inherited is for nobody.
-    let _older_kernels_leave_it_open = raw::close_on_exec_from(3);
+    spawn::close_on_exec_from(3);
     let pumped = config.services.iter().filter(|service| matches!(service.ready, Some(ReadyTest::Log(_)))).count();
     let nofile = tree::raise_descriptor_limit(config.services.len(), pumped);
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;

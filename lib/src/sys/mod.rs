@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod cgroup;
 pub mod clock;
 pub mod credentials;
+pub mod deliver;
 pub mod event;
 pub mod ledger;
 pub mod lock;

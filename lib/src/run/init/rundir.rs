@@ -3,16 +3,16 @@
 //! Owns: the ladder of places and what makes one fit. Must never: follow a symbolic link, use what
 //! belongs to somebody else, or clear a directory that a live zei-init has locked.
 
+use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
 use crate::run::place::{has, make_way};
-use crate::sys::{ledger, lock, raw};
+use crate::sys::{deliver, ledger, lock, process, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A supervisor of a zei-init that is gone has so long to stop its service.
-const LEFTOVER_GRACE_MS: u16 = 30_000;
+const LEFTOVER_GRACE: Span = Span::seconds(30);
 /// So many descriptors are kept for everything that is not a control FIFO.
 const SPARE: usize = 24;
 /// What a control FIFO holds: one page, as FIFOs beyond some thousands of pages are held against the user.
@@ -337,14 +337,19 @@ fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
 /// A supervisor whose zei-init is gone stops its service and leaves; this one must not start beside it.
 fn outlive(service: OwnedFd) {
     let Err((service, _)) = Flock::lock(service, FlockArg::LockExclusiveNonblock) else { return };
-    if let Some(supervisor) = supervisor(&service)
-        && let Ok(descriptor) = raw::pidfd_open(supervisor)
-    {
-        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS)) == Ok(0) {
-            let _may_be_gone = raw::pidfd_send(descriptor.as_fd(), crate::signal::KILL);
-            let _waited = poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS));
-        }
+    let Some(supervisor) = supervisor(&service) else { return };
+    let held = match raw::pidfd_open(supervisor) {
+        Ok(held) => Some(held),
+        Err(Errno::ENOSYS) => None,
+        Err(_) => return,
+    };
+    let held = held.as_ref().map(OwnedFd::as_fd);
+    if !process::ends_within(supervisor, held, LEFTOVER_GRACE) {
+        let _may_be_gone = match held {
+            Some(held) => deliver::to_held(supervisor, held, crate::signal::KILL),
+            None => process::signal_child(supervisor, crate::signal::KILL),
+        };
+        process::ends_within(supervisor, held, LEFTOVER_GRACE);
     }
 }
 

@@ -44,6 +44,7 @@ use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
 use crate::model::spec::{Config, Identity, ServiceSpec};
+use crate::model::switching::Granted;
 use crate::model::time::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ pub struct Context<'a> {
     pub own: Identity,
     /// Whether it can run a service as somebody else.
     pub may_switch_user: bool,
+    /// What it may do for that, where it can.
+    pub granted: Granted,
     /// zei-init's own command, which becomes the service `cmd`.
     pub command: Option<&'a [OsString]>,
 }

@@ -15,5 +15,6 @@ pub mod record;
 pub mod service;
 pub mod slot;
 pub mod spec;
+pub mod switching;
 pub mod time;
 pub mod users;

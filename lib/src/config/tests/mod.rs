@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole.
 
 mod effects;
+mod identity;
 mod life;
 mod maps;
 mod problems;
@@ -8,6 +9,7 @@ mod sources;
 
 use super::*;
 use crate::model::spec::ServiceSpec;
+use crate::model::switching::Granted;
 use crate::model::users::UserEntry;
 use std::path::Path;
 
@@ -17,6 +19,7 @@ struct World {
     environment: Vec<(OsString, OsString)>,
     own: u32,
     may_switch_user: bool,
+    granted: Granted,
     command: Option<Vec<OsString>>,
 }
 
@@ -60,6 +63,7 @@ impl World {
             environment: environment.map(|(key, value)| (key.into(), value.into())).to_vec(),
             own: 0,
             may_switch_user: true,
+            granted: Granted::default(),
             command: None,
         }
     }
@@ -74,6 +78,7 @@ impl World {
             environment: &self.environment,
             own: Identity { uid: self.own, gid: self.own, groups: vec![] },
             may_switch_user: self.may_switch_user,
+            granted: self.granted.clone(),
             command: self.command.as_deref(),
         }
     }

@@ -26,8 +26,8 @@ fn load_with_warnings(given: &[PathBuf]) -> Result<Option<Loaded>, Vec<String>> 
     let own = credentials::current()
         .map_err(|errno| vec![format!("can't read the own credentials: {} (getgroups)", errno.desc())])?;
     let environment: Vec<(OsString, OsString)> = env::vars_os().collect();
-    let context =
-        Context { users: &users, environment: &environment, may_switch_user: own.uid == 0, own, command: None };
+    let (may_switch_user, granted) = (own.uid == 0, credentials::granted());
+    let context = Context { users: &users, environment: &environment, may_switch_user, granted, own, command: None };
     config::load_with_warnings(&source(given, env::var_os(paths::CONFIG_VARIABLE)), &context)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }

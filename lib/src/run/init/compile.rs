@@ -58,6 +58,7 @@ pub fn load(given: &Given) -> Result<Option<Config>, Failure<Vec<String>>> {
         environment: &environment,
         own,
         may_switch_user: geteuid().is_root(),
+        granted: credentials::granted(),
         command: (!given.command.is_empty()).then_some(&given.command),
     };
     let loaded = config::load_all(&source, &given.added, &context);

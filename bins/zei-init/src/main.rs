@@ -26,6 +26,7 @@ fn run(arguments: Arguments) -> u8 {
     }
     match options::parse(&arguments, |name| std::env::var_os(name)) {
         Request::Print(text) => io::stdout().write_all(text.as_bytes()).map_or(exit::SYSTEM, |()| exit::OK),
+        Request::Doctor { json } => init::doctor::run(json),
         Request::Wrong(problem) => {
             report(PROGRAM, format_args!("{problem}; see {PROGRAM} --help"));
             exit::CONFIG

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod change;
 pub mod child;
 pub mod definition;
+pub mod doctor;
 pub mod heard;
 pub mod init;
 pub mod kills;

@@ -21,3 +21,4 @@ pub mod raw;
 pub mod say;
 pub mod signals;
 pub mod spawn;
+pub mod surroundings;

@@ -7,10 +7,12 @@
 mod capabilities;
 mod memory;
 mod scheduling;
+mod trial;
 
 pub use capabilities::{drop_bounding, is_bounding, permitted_capabilities, raise_ambient, set_capabilities};
 pub use memory::{Patient, map, release_stack};
 pub use scheduling::{set_nice, take_short_slices};
+pub use trial::attempt;
 
 use crate::exit::Exit;
 use crate::model::service::{Failure, SpawnStage};

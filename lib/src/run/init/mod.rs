@@ -5,6 +5,7 @@
 
 mod apply;
 mod compile;
+pub mod doctor;
 mod post_mortem;
 pub mod pump;
 mod rundir;

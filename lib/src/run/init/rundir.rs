@@ -3,6 +3,10 @@
 //! Owns: the ladder of places and what makes one fit. Must never: follow a symbolic link, use what
 //! belongs to somebody else, or clear a directory that a live zei-init has locked.
 
+mod survey;
+
+pub use survey::survey;
+
 use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
@@ -68,18 +72,21 @@ pub fn make(services: &[(ServiceName, String)]) -> Result<(RunDir, Vec<Result<Ow
     made
 }
 
-fn make_unmasked() -> Result<RunDir, Refusal> {
-    let named = std::env::var_os(paths::RUN_VARIABLE).map(PathBuf::from);
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+/// What a variable names.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from)
+}
+
+fn candidates(named: Option<&Path>, runtime: Option<&Path>) -> Vec<Candidate> {
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok();
-    let seeker = Seeker {
-        named: named.as_deref(),
-        runtime: runtime.as_deref(),
-        uid: geteuid().as_raw(),
-        pid_namespace: namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace)),
-    };
+    let pid_namespace = namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace));
+    paths::candidates(&Seeker { named, runtime, uid: geteuid().as_raw(), pid_namespace })
+}
+
+fn make_unmasked() -> Result<RunDir, Refusal> {
+    let (named, runtime) = (variable(paths::RUN_VARIABLE), variable(paths::RUNTIME_VARIABLE));
     let mut tried = Vec::new();
-    for candidate in paths::candidates(&seeker) {
+    for candidate in candidates(named.as_deref(), runtime.as_deref()) {
         match try_place(&candidate) {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.
@@ -136,16 +143,20 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         return Err(Errno::EPERM);
     }
     if !made {
-        let names = names(&directory)?;
-        let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
-        let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
-        let is_zeis = names.is_empty() || (has_init && names.iter().all(known));
-        if !is_zeis {
+        if !is_zeis(&directory)? {
             return Err(Errno::ENOTEMPTY);
         }
         fchmod(&directory, mode)?;
     }
     Ok(directory)
+}
+
+/// Whether a directory is empty, or holds what zei makes and nothing else.
+fn is_zeis(directory: &OwnedFd) -> Result<bool, Errno> {
+    let names = names(directory)?;
+    let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
+    let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
+    Ok(names.is_empty() || (has_init && names.iter().all(known)))
 }
 
 fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {

@@ -269,15 +269,20 @@ fn programs(missing: &[&str]) -> Finding {
 
 fn run_directory(rungs: &[Rung]) -> Finding {
     let key = "run_directory";
-    let passed: Vec<String> =
-        rungs.iter().filter_map(|rung| rung.wrong.as_ref().map(|wrong| format!("{} ({wrong})", rung.path))).collect();
-    // A zei that lives there is no obstacle to anything but a second one.
-    if let Some(rung) = rungs.iter().find(|rung| matches!(rung.wrong, None | Some(Wrong::Taken))) {
-        if rung.wrong.is_some() {
-            return Finding::ok(key, format!("services can be controlled: a zei-init runs with {}", rung.path));
+    let mut passed = Vec::new();
+    for Rung { path, wrong } in rungs {
+        match wrong {
+            None if passed.is_empty() => return Finding::ok(key, format!("services can be controlled: {path}")),
+            None => {
+                let instead = passed.join(", ");
+                return Finding::ok(key, format!("services can be controlled: {path}, instead of {instead}"));
+            }
+            // It is no obstacle to anything but a second one.
+            Some(Wrong::Taken) => {
+                return Finding::ok(key, format!("services can be controlled: a zei-init runs with {path}"));
+            }
+            Some(wrong) => passed.push(format!("{path} ({wrong})")),
         }
-        let instead = if passed.is_empty() { String::new() } else { format!(", instead of {}", passed.join(", ")) };
-        return Finding::ok(key, format!("services can be controlled: {}{instead}", rung.path));
     }
     Finding::degraded(
         key,

@@ -233,7 +233,10 @@ fn a_refused_call_is_told_with_what_is_done_without_it() {
 #[test]
 fn the_run_directory_is_named_with_what_is_wrong_with_those_before_it() {
     let with = |rungs| of(&changed(all(), |facts| facts.rungs = rungs), "run_directory");
-    assert_eq!(with(vec![rung("/a", None)]), "ok run_directory services can be controlled: /a");
+    assert_eq!(
+        with(vec![rung("/a", None), rung("/b", Some(Wrong::ReadOnly))]),
+        "ok run_directory services can be controlled: /a"
+    );
     assert_eq!(
         with(vec![rung("/a", Some(Wrong::Owner(7))), rung("/b", Some(Wrong::NoDirectory)), rung("/c", None)]),
         "ok run_directory services can be controlled: /c, instead of /a (belongs to uid 7), /b (a symbolic link, or no \

@@ -21,7 +21,7 @@ YAML
 
 # Where the number of the PID namespace stands in a path, it is N; blanks are single.
 doctor() { # LINE…: what it must say, among others, with the options of DOCKER_OPTIONS
-    local line before=$T/before after=$T/after
+    local line
     CONTAINER=$(docker create --label "$LABEL" "${DOCKER_OPTIONS[@]}" "$IMAGE" "${WORDS[@]}" doctor)
     CODE=0
     docker start -a "$CONTAINER" >"$T/doctor" 2>"$T/doctor.err" || CODE=$?

@@ -15,7 +15,7 @@ const FAMILY: &str = "services:
   web: {shell: 'setsid sh -c \"sleep 4001 & sleep 4002 & echo up >$J; wait\" & wait', restart: always}
 ";
 
-/// All that such filters have refused: by Docker's before 20.10, by gVisor and others.
+/// What the profiles of older Dockers and other sandboxes refuse.
 fn profiles() -> Vec<(Vec<c_long>, Errno)> {
     let all = [&CLOSE[..], &PIDFD, &[libc::SYS_clone3, libc::SYS_sched_setattr, libc::SYS_pwritev2]].concat();
     let rows = [CLOSE.to_vec(), PIDFD.to_vec(), vec![libc::SYS_pidfd_send_signal], all];

@@ -122,7 +122,7 @@ impl<'a> Spawn<'a> {
 pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
     let refused = [Errno::ENOSYS, Errno::EPERM].map(|errno| errno as i32);
     match spawn.descriptors_below.map(|_| make(spawn, Descriptors::Shared)) {
-        // A container of Docker's before 20.10 knows no close_range(2) and allows no unshare(2): then it gets a copy of all.
+        // As under the seccomp profile of an older Docker, which knows neither call: then it gets a copy of all.
         Some(Err(Failure { stage: SpawnStage::Process, errno })) if refused.contains(&errno) => {
             make(spawn, Descriptors::Copied)
         }

@@ -149,6 +149,10 @@ others_run "degraded processes there may be 15 processes at once, and 1 are ther
 environment "few descriptors" --ulimit nofile=64:64
 others_run "degraded nofile the limit of descriptors is 64 (hard: 64); zei-init takes three for a service; to change that: docker run --ulimit nofile=1024:524288"
 
+environment "no profile" --security-opt seccomp=unconfined
+others_run "ok clone3 clone3 works" "ok close_range close_range works" "ok pidfd_open pidfd_open works" \
+    "ok sched_setattr sched_setattr works" "ok processes the number of processes is not limited here"
+
 # What such a profile does not name is allowed, but for what an older Docker lets nobody do without SYS_ADMIN.
 refuses() { # ERRNO CALL…: prints the options
     local errno=$1 names
@@ -173,7 +177,7 @@ others_run "degraded pidfd_open pidfd_open is answered ENOSYS: $opens" \
 refuses 38 clone3 close_range unshare pidfd_open pidfd_send_signal
 others_run "degraded close_range close_range is answered ENOSYS: $descriptors" \
     "degraded pidfd_open pidfd_open is answered ENOSYS: $opens"
-# Docker 19.03.
+# As Docker 19.03 does.
 refuses 1 clone3 close_range unshare pidfd_open pidfd_send_signal faccessat2 openat2
 others_run "ok clone3 clone3 is answered EPERM: zei makes processes by clone" \
     "degraded close_range close_range is answered EPERM: $descriptors" \
@@ -223,6 +227,16 @@ WORDS=()
 
 environment "without any place for a run directory" --read-only --ipc none
 doctor "degraded run_directory services run without control, as there is no run directory: /run/zei (read-only), /tmp/zei-0 (read-only), /dev/shm/zei-0-N (No such file or directory); to change that: docker run --tmpfs /run:mode=1777, or a directory named in ZEI_RUN"
+
+config <<YAML
+services:
+  web: {command: [sleep, "1000000"], user: worker}
+  job: {shell: "exit 9", on_failure: shutdown}
+YAML
+run_tree -c "$T/zei.yaml"
+expect "$WHERE: exit code" "$CODE" 9
+expect_match "$WHERE: what is said" "$(errors)" '^zei-init: no run directory, so services run without control;'
+echo "$WHERE: another user's service was stopped"
 
 if docker run --rm --label "$LABEL" --privileged --entrypoint true "$IMAGE" 2>/dev/null; then
     environment privileged --privileged

@@ -125,6 +125,10 @@ others_are_refused "user 1001 can't be had, because zei-init runs as user 4711 a
 environment "root without KILL" setpriv --bounding-set=-kill --inh-caps=-kill
 others_run "degraded kill services under other users are signalled by a process that becomes that user, as this container lacks CAP_KILL; to change that: docker run --cap-add KILL"
 
+hidden='mount -t proc -o hidepid=2 proc /proc && exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$@"'
+environment "a /proc that hides others" unshare --pid --fork --kill-child sh -c "$hidden" sh
+others_run "degraded proc /proc hides other users' processes, so what a service under another user leaves behind may be missed; to change that: mount /proc without hidepid"
+
 # On a mount that is nosuid, by the same file.
 mkdir "$T/mounted"
 init=$T/mounted/zei-init

@@ -8,12 +8,13 @@ mod marks;
 
 pub use marks::{Marks, Orphans, Owner};
 
+use crate::model::time::Time;
 use crate::signal;
 use crate::sys::process::{self, all_children, children, is_zombie, listed_children, parent, signal_child, soft_locks};
-use crate::sys::{deliver, raw};
+use crate::sys::{clock, deliver, raw};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Processes that are to be ended: each with what holds it, where it is not this process's own child and can be held.
 #[derive(Debug, Default)]
@@ -59,9 +60,11 @@ impl Targets {
         new
     }
 
-    /// What holds them.
-    pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.0.iter().filter_map(|(_, held)| held.as_ref().map(AsFd::as_fd))
+    /// Waits until all of them have ended, but not longer than until then.
+    pub fn wait(&self, until: Time) {
+        for (pid, held) in &self.0 {
+            process::ends_within(*pid, held.as_ref().map(AsFd::as_fd), until.since(clock::now()));
+        }
     }
 
     /// Whether there are none.

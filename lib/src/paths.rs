@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub const RUN: &str = "/run/zei";
 /// The variable that names another run directory.
 pub const RUN_VARIABLE: &str = "ZEI_RUN";
+/// The variable that names a directory of the user's own (XDG Base Directory Specification).
+pub const RUNTIME_VARIABLE: &str = "XDG_RUNTIME_DIR";
 /// The main configuration file.
 pub const CONFIG_FILE: &str = "/etc/zei/zei.yaml";
 /// The directory of further configuration files.

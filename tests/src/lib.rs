@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod lines;
 pub mod process;
 pub mod pump;
+pub mod seccomp;
 pub mod source;
 pub mod tracer;
 pub mod tree;

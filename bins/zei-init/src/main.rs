@@ -24,17 +24,18 @@ fn run(arguments: Arguments) -> u8 {
     if let Some(code) = init::started_by_itself(arguments) {
         return code;
     }
-    let invoker = match init::begin() {
-        Ok(invoker) => invoker,
-        Err(code) => return code,
-    };
-    match options::parse(&arguments, |name| std::env::var_os(name)) {
+    match options::parse(&arguments, init::variable) {
         Request::Print(text) => io::stdout().write_all(text.as_bytes()).map_or(exit::SYSTEM, |()| exit::OK),
+        Request::Doctor { json } => init::doctor::run(json),
         Request::Wrong(problem) => {
             report(PROGRAM, format_args!("{problem}; see {PROGRAM} --help"));
             exit::CONFIG
         }
         Request::Run { tree, single, command } => {
+            let invoker = match init::begin() {
+                Ok(invoker) => invoker,
+                Err(code) => return code,
+            };
             if let Some(code) = init::run(&tree, invoker.as_ref()) {
                 return code;
             }

@@ -16,6 +16,7 @@ pub const NOTHING_TO_RUN: &str = "nothing to run: there is neither a command nor
 /// What the command line asks for.
 pub enum Request {
     Print(String),
+    Doctor { json: bool },
     Run { tree: init::Options, single: command::Options, command: Vec<&'static CStr> },
     Wrong(String),
 }
@@ -23,6 +24,11 @@ pub enum Request {
 /// Reads them; options end at the first word that is none, so all that follows belongs to the command.
 pub fn parse(arguments: &Arguments, variable: impl Fn(&str) -> Option<OsString>) -> Request {
     let words: Vec<&'static CStr> = (1..).map_while(|index| arguments.bytes(index)).collect();
+    if let Some((first, rest)) = words.split_first()
+        && first.to_bytes() == DOCTOR.as_bytes()
+    {
+        return doctor(rest);
+    }
     let mut parser = Parser::new(&words, variable);
     match parser.options() {
         Ok(None) => {
@@ -33,6 +39,19 @@ pub fn parse(arguments: &Arguments, variable: impl Fn(&str) -> Option<OsString>)
         }
         Ok(Some(text)) => Request::Print(text),
         Err(problem) => Request::Wrong(problem),
+    }
+}
+
+/// The only verb, and only as the very first word; behind an option or `--` it is a command.
+const DOCTOR: &str = "doctor";
+
+fn doctor(words: &[&CStr]) -> Request {
+    match words {
+        [] => Request::Doctor { json: false },
+        [json] if json.to_bytes() == b"--json" => Request::Doctor { json: true },
+        _ => Request::Wrong(format!(
+            "{DOCTOR} takes --json and nothing else; to run a command of this name: zei-init -- {DOCTOR} [ARGS...]"
+        )),
     }
 }
 

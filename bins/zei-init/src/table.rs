@@ -38,10 +38,10 @@ pub const TABLE: &[Row] = &[
 
 pub fn help() -> String {
     let mut text = String::from(
-        "Usage: zei-init [OPTIONS] [--] [COMMAND [ARGS...]]\n\n\
+        "Usage: zei-init [OPTIONS] [--] [COMMAND [ARGS...]]\n       zei-init doctor [--json]\n\n\
          Runs the services of /etc/zei/zei.yaml and /etc/zei/zei.d, and COMMAND last; or, without a\n\
          configuration, COMMAND alone: signals are forwarded to it, zombies are reaped, and its exit code\n\
-         is that of zei-init.\n\nOptions:\n",
+         is that of zei-init. doctor says what works in this container, and what would change it.\n\nOptions:\n",
     );
     for Row(_, short, long, value, line) in TABLE {
         let short = short.map(|letter| format!("-{}", char::from(letter)));

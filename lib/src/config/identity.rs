@@ -50,11 +50,12 @@ pub fn read(scope: &Scope) -> (Option<Identity>, Option<UserEntry>) {
         (None, Some(user)) => user.groups.clone(),
         (None, None) => own.groups.clone(),
     };
-    let identity = Identity { uid: asked.user.as_ref().map_or(own.uid, |user| user.uid), gid, groups };
+    let mut identity = Identity { uid: asked.user.as_ref().map_or(own.uid, |user| user.uid), gid, groups };
     if !scope.context.may_switch_user {
         refuse_another(scope, &identity, asked.groups.is_some());
         return (None, None);
     }
+    refuse_ungranted(scope, &mut identity, asked.groups.is_some());
     let other = asked.user.filter(|user| user.uid != own.uid);
     (Some(identity), other)
 }
@@ -128,17 +129,47 @@ fn asked(scope: &Scope) -> Option<Asked> {
     Some(Asked { user, group: suffix.or(own_group), groups })
 }
 
+/// All groups of an identity, its own counted in.
+fn all_groups(identity: &Identity) -> BTreeSet<u32> {
+    identity.groups.iter().copied().chain([identity.gid]).collect()
+}
+
+/// Where the group of a service comes from.
+fn group_key(scope: &Scope) -> Id {
+    if scope.section.entry(Id::Group).is_some() { Id::Group } else { Id::User }
+}
+
+/// Says what is in the way, where root may not do everything. Groups that give the same rights are left as they are then.
+fn refuse_ungranted(scope: &Scope, wanted: &mut Identity, groups_given: bool) {
+    let (own, granted) = (&scope.context.own, &scope.context.granted);
+    let refuse = |id, what: &str, obstacle| {
+        scope.fault_of(id, Fault::new(format!("{what} can't be had, because {obstacle}")));
+    };
+    let to_user = granted.obstacle_to_user(wanted.uid).filter(|_| wanted.uid != own.uid);
+    let to_group = granted.obstacle_to_group(wanted.gid).filter(|_| wanted.gid != own.gid);
+    let to_groups = granted.obstacle_to_groups(&wanted.groups).filter(|_| wanted.groups != own.groups);
+    if let Some(obstacle) = to_user {
+        refuse(Id::User, &format!("user {}", wanted.uid), obstacle);
+    } else if let Some(obstacle) = to_group {
+        refuse(group_key(scope), &format!("group {}", wanted.gid), obstacle);
+    } else if let Some(obstacle) = to_groups {
+        if wanted.gid == own.gid && all_groups(wanted) == all_groups(own) {
+            wanted.groups.clone_from(&own.groups);
+        } else {
+            let id = if groups_given { Id::Groups } else { group_key(scope) };
+            refuse(id, "its supplementary groups", obstacle);
+        }
+    }
+}
+
 /// Says why another user can't be had, where one is wanted.
 fn refuse_another(scope: &Scope, wanted: &Identity, groups_given: bool) {
     let own = &scope.context.own;
-    let set =
-        |identity: &Identity| -> BTreeSet<u32> { identity.groups.iter().copied().chain([identity.gid]).collect() };
     let (id, what, number, ours) = if wanted.uid != own.uid {
         (Id::User, "user", wanted.uid, own.uid)
     } else if wanted.gid != own.gid {
-        let id = if scope.section.entry(Id::Group).is_some() { Id::Group } else { Id::User };
-        (id, "group", wanted.gid, own.gid)
-    } else if groups_given && set(wanted) != set(own) {
+        (group_key(scope), "group", wanted.gid, own.gid)
+    } else if groups_given && all_groups(wanted) != all_groups(own) {
         let text = format!(
             "other groups can't be taken on, because zei-init runs as user {} and not as root; start the container \
              as root, or take this away",

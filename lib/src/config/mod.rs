@@ -44,6 +44,7 @@ use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
 use crate::model::spec::{Config, Identity, ServiceSpec};
+use crate::model::switching::Granted;
 use crate::model::time::Span;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,6 +66,8 @@ pub struct Context<'a> {
     pub may_switch_user: bool,
     /// It is root only where it must be: a service that names no user is root's, the command that user's.
     pub elevated: bool,
+    /// What it may do for that, where it can.
+    pub granted: Granted,
     /// zei-init's own command, which becomes the service `cmd`.
     pub command: Option<&'a [OsString]>,
 }

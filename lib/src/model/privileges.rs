@@ -182,6 +182,11 @@ impl Capabilities {
         Capabilities::NAMES.iter().position(|known| *known == name).map(|number| Capabilities(1 << number))
     }
 
+    /// The number of the one of this name, which is written as in [`Capabilities::NAMES`].
+    pub fn number(name: &str) -> Option<u32> {
+        (0..).zip(Capabilities::NAMES).find(|(_, known)| *known == name).map(|(number, _)| number)
+    }
+
     /// Those of both.
     pub const fn with(self, other: Capabilities) -> Capabilities {
         Capabilities(self.0 | other.0)

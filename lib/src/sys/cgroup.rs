@@ -21,10 +21,22 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 /// can't be written to (as in a container by default), or this process is in the machine's own root group. `token`: a random
 /// number of this start; two trees may share a group.
 pub fn make(token: u64) -> Option<OwnedFd> {
-    as_root(|| make_writable(token))
+    as_root(|| make_in(&writable()?, token))
 }
 
-fn make_writable(token: u64) -> Option<OwnedFd> {
+fn make_in(own: &OwnedFd, token: u64) -> Option<OwnedFd> {
+    let name = format!("zei.{token:016x}");
+    mkdirat(own, name.as_str(), Mode::from_bits_truncate(0o755)).ok()?;
+    openat(own, name.as_str(), DIRECTORY, Mode::empty()).ok()
+}
+
+/// Whether one can be made.
+pub fn can_make() -> bool {
+    as_root(|| writable().is_some_and(|own| faccessat(&own, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()))
+}
+
+/// This process's own group.
+fn writable() -> Option<OwnedFd> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own_group(&groups)?;
     let is_v2 = |path: &PathBuf| statfs(path).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC);
@@ -32,9 +44,7 @@ fn make_writable(token: u64) -> Option<OwnedFd> {
     // The root has none.
     let own = open(&own, DIRECTORY, Mode::empty()).ok()?;
     faccessat(&own, "cgroup.kill", AccessFlags::W_OK, AtFlags::AT_EACCESS).ok()?;
-    let name = format!("zei.{token:016x}");
-    mkdirat(&own, name.as_str(), Mode::from_bits_truncate(0o755)).ok()?;
-    openat(&own, name.as_str(), DIRECTORY, Mode::empty()).ok()
+    Some(own)
 }
 
 /// By the text of /proc/self/cgroup; relative to a mount. `None`: it is outside of what can be seen from here.

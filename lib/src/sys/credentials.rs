@@ -3,8 +3,11 @@
 //! Owns: reading the user files, and the one order in which credentials are given up: groups, group,
 //! user, each checked afterwards. Must never: look a name up, or go on with half of a change.
 
+use crate::model::privileges::Capabilities;
 use crate::model::spec::Identity;
+use crate::model::switching::{Granted, Ids};
 use crate::model::users::{GROUP, PASSWD, Users};
+use crate::sys::raw;
 use core::fmt;
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Uid};
@@ -113,6 +116,24 @@ impl fmt::Display for Refused {
 pub fn current() -> Result<Identity, Errno> {
     let groups = unistd::getgroups()?.into_iter().map(Gid::as_raw).collect();
     Ok(Identity { uid: unistd::getuid().as_raw(), gid: unistd::getgid().as_raw(), groups })
+}
+
+/// What root may do here to run services as others. What can't be read is taken as granted: the start of a service tells.
+pub fn granted() -> Granted {
+    let own = raw::permitted_capabilities().map_or(Capabilities(u64::MAX), Capabilities);
+    // A program that root executes gets no others than these.
+    let has = |name: &str| {
+        Capabilities::number(name).is_none_or(|number| own.has(number) && raw::is_bounding(number) != Ok(false))
+    };
+    let ids = |map: &str| std::fs::read_to_string(map).map_or_else(|_| Ids::default(), |text| Ids::of_map(&text));
+    Granted {
+        set_uid: has("SETUID"),
+        set_gid: has("SETGID"),
+        kill: has("KILL"),
+        set_groups: std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() != "deny"),
+        uids: ids("/proc/self/uid_map"),
+        gids: ids("/proc/self/gid_map"),
+    }
 }
 
 /// True where the program file, not its caller, gave this process its rights: it is setuid or setgid.

@@ -62,7 +62,7 @@ impl<'a> Writer<'a> {
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         match self.kind {
             Kind::Pipe => match raw::write_nowait(self.stream, bytes) {
-                Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL) => {
+                Err(Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP | Errno::EINVAL) => {
                     self.kind = Kind::Other;
                     self.write(bytes)
                 }

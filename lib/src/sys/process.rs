@@ -2,9 +2,9 @@
 
 use crate::exit::Exit;
 use crate::model::service::Process;
+use crate::model::time::Span;
 use crate::signal;
-use crate::sys::elevation::as_root;
-use crate::sys::raw;
+use crate::sys::{clock, deliver, raw};
 use crate::text::{self, Text};
 use nix::NixPath;
 use nix::errno::Errno;
@@ -53,31 +53,42 @@ pub fn has_ended(held: impl AsFd) -> bool {
     poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
 }
 
+/// Waits until a process has ended, be it reaped or not; so long at most. Without a pidfd that holds it (ENOSYS) it is
+/// looked at again and again.
+pub fn ends_within(pid: u32, held: Option<BorrowedFd<'_>>, patience: Span) -> bool {
+    const LOOK: Span = Span(5);
+    let wait = |held: &mut [PollFd<'_>], span: Span| {
+        let timeout = i32::try_from(span.0).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
+        poll(held, timeout.unwrap_or(PollTimeout::MAX)).is_ok_and(|ready| ready > 0)
+    };
+    if let Some(held) = held {
+        return wait(&mut [PollFd::new(held, PollFlags::POLLIN)], patience);
+    }
+    let until = clock::now().plus(patience);
+    loop {
+        if is_zombie(pid) || kill(to_pid(pid), None) == Err(Errno::ESRCH) {
+            return true;
+        }
+        let left = until.since(clock::now());
+        if left == Span(0) {
+            return false;
+        }
+        wait(&mut [], left.min(LOOK));
+    }
+}
+
 fn to_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
 }
 
 /// Sends a signal to a child that is not reaped yet, so that its pid can't have become another's.
 pub fn signal_child(pid: u32, signal: u8) -> Result<(), Errno> {
-    send(to_pid(pid), signal)
+    deliver::to(to_pid(pid).as_raw(), signal)
 }
 
 /// Sends a signal to the process group that a child leads.
 pub fn signal_group(leader: u32, signal: u8) -> Result<(), Errno> {
-    send(Pid::from_raw(-to_pid(leader).as_raw()), signal)
-}
-
-fn send(pid: Pid, signal: u8) -> Result<(), Errno> {
-    // nix has no name for real-time signals.
-    as_root(|| match nix::sys::signal::Signal::try_from(i32::from(signal)) {
-        Ok(signal) => kill(pid, signal),
-        Err(_) => raw::kill(pid.as_raw(), signal),
-    })
-}
-
-/// Sends a signal to the process that this pidfd holds.
-pub fn signal_held(held: BorrowedFd<'_>, signal: u8) -> Result<(), Errno> {
-    as_root(|| raw::pidfd_send(held, signal))
+    deliver::to(-to_pid(leader).as_raw(), signal)
 }
 
 /// Sends a signal to a process that is not this one's child, if it is still the same.
@@ -88,9 +99,9 @@ pub fn signal_other(process: Process, signal: u8) -> Result<(), Errno> {
             if start_time(process.pid) != Some(process.start) && process.start != 0 {
                 return Err(Errno::ESRCH);
             }
-            signal_held(descriptor.as_fd(), signal)
+            deliver::to_held(process.pid, descriptor.as_fd(), signal)
         }
-        Err(Errno::ENOSYS) => send(to_pid(process.pid), signal),
+        Err(Errno::ENOSYS) => signal_child(process.pid, signal),
         Err(errno) => Err(errno),
     }
 }
@@ -178,9 +189,9 @@ impl Held {
     /// Sends it a signal; ESRCH where it is gone.
     pub fn signal(&self, number: u8) -> Result<(), Errno> {
         match self.descriptor() {
-            Some(descriptor) => signal_held(descriptor, number),
+            Some(descriptor) => deliver::to_held(self.process.pid, descriptor, number),
             None if self.has_ended() => Err(Errno::ESRCH),
-            None => send(to_pid(self.process.pid), number),
+            None => signal_child(self.process.pid, number),
         }
     }
 
@@ -188,7 +199,7 @@ impl Held {
     pub fn signal_group(&self, number: u8) -> Result<(), Errno> {
         let pid = to_pid(self.process.pid);
         if nix::unistd::getpgid(Some(pid)) == Ok(pid) && !self.has_ended() {
-            return send(Pid::from_raw(-pid.as_raw()), number);
+            return signal_group(self.process.pid, number);
         }
         self.signal(number)
     }
@@ -306,6 +317,17 @@ pub(super) fn exists(is_kind: impl Fn(u32) -> bool) -> bool {
     })
 }
 
+/// The real user of a process (proc(5), `status`).
+pub(super) fn real_user(pid: u32) -> Option<u32> {
+    let path: Text<32> = text::format(format_args!("/proc/{pid}/status"));
+    // It is the ninth line, and nothing before it is long.
+    let mut content = [0; 1024];
+    let length = read_file(path.as_str(), &mut content)?;
+    let mut lines = content.get(..length)?.split(|byte| *byte == b'\n');
+    let ids = core::str::from_utf8(lines.find_map(|line| line.strip_prefix(b"Uid:"))?).ok()?;
+    ids.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
 pub(super) fn soft_locks(pid: u32) -> Option<u64> {
     let path: Text<32> = text::format(format_args!("/proc/{pid}/limits"));
@@ -352,7 +374,7 @@ pub(super) mod tests {
         assert!(exists(|pid| pid != main && soft_locks(pid) == Some(mark)));
         let other = hold_other(*listed_children(main).first().unwrap()).unwrap();
         assert!(!exists(|pid| soft_locks(pid) == Some(mark + 1)));
-        let kill_it = |pid: u32| soft_locks(pid) == Some(mark) && send(to_pid(pid), signal::KILL).is_err();
+        let kill_it = |pid: u32| soft_locks(pid) == Some(mark) && signal_child(pid, signal::KILL).is_err();
         assert!(!exists(kill_it));
         assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
         wait(main);

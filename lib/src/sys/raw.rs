@@ -8,6 +8,7 @@ mod capabilities;
 mod environment;
 mod memory;
 mod scheduling;
+mod trial;
 
 pub use capabilities::{
     drop_bounding, is_ambient, is_bounding, permitted_capabilities, raise_ambient, set_capabilities,
@@ -15,6 +16,7 @@ pub use capabilities::{
 pub use environment::{environment, hide_variables, show_variables};
 pub use memory::{Patient, map, release_stack};
 pub use scheduling::{set_nice, take_short_slices};
+pub use trial::attempt;
 
 use crate::exit::Exit;
 use crate::model::service::{Failure, SpawnStage};
@@ -388,10 +390,17 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
 }
 
-/// A descriptor for a process (pidfd_open(2), Linux 5.3).
+/// A descriptor for a process (pidfd_open(2), Linux 5.3). ENOSYS: there are none here; the call itself knows no EPERM,
+/// which is an older seccomp profile's word for the same.
 pub fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
     // SAFETY: plain numbers; a result that is no error is a descriptor nobody else owns.
-    unsafe { Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0)).map(|fd| OwnedFd::from_raw_fd(fd as RawFd)) }
+    unsafe {
+        match Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0)) {
+            Ok(descriptor) => Ok(OwnedFd::from_raw_fd(descriptor as RawFd)),
+            Err(Errno::EPERM) => Err(Errno::ENOSYS),
+            Err(errno) => Err(errno),
+        }
+    }
 }
 
 /// Sends a signal to the process behind the descriptor, and to no later one of the same pid.

@@ -121,7 +121,19 @@ impl<'a> Spawn<'a> {
 
 /// Makes the process and returns its pid once it has become the program.
 pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
-    let run = |spawn: &Spawn<'_>| match become_program(spawn) {
+    let refused = [Errno::ENOSYS, Errno::EPERM].map(|errno| errno as i32);
+    match spawn.descriptors_below.map(|_| make(spawn, Descriptors::Shared)) {
+        // As under the seccomp profile of an older Docker, which knows neither call: then it gets a copy of all.
+        Some(Err(Failure { stage: SpawnStage::Process, errno })) if refused.contains(&errno) => {
+            make(spawn, Descriptors::Copied)
+        }
+        Some(made) => made,
+        None => make(spawn, Descriptors::Copied),
+    }
+}
+
+fn make(spawn: &Spawn<'_>, descriptors: Descriptors) -> Result<u32, Failure> {
+    let run = |(spawn, descriptors): &(&Spawn<'_>, Descriptors)| match become_program(spawn, *descriptors) {
         Ok(never) => match never {},
         Err((stage, errno)) => {
             let failure = Failure { stage, errno: errno as i32 };
@@ -131,14 +143,16 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<u32, Failure> {
             failure
         }
     };
-    let descriptors = if spawn.descriptors_below.is_some() { Descriptors::Shared } else { Descriptors::Copied };
-    raw::vfork(spawn, run, descriptors)
+    raw::vfork(&(spawn, descriptors), run, descriptors)
 }
 
-fn become_program(spawn: &Spawn<'_>) -> Result<core::convert::Infallible, (SpawnStage, Errno)> {
+fn become_program(
+    spawn: &Spawn<'_>,
+    descriptors: Descriptors,
+) -> Result<core::convert::Infallible, (SpawnStage, Errno)> {
     let at = |stage| move |errno| (stage, errno);
-    if let Some(first) = spawn.descriptors_below {
-        raw::keep_descriptors_below(first).map_err(at(SpawnStage::Process))?;
+    if descriptors == Descriptors::Shared {
+        raw::keep_descriptors_below(spawn.descriptors_below.unwrap_or(RawFd::MAX)).map_err(at(SpawnStage::Process))?;
     }
     record(spawn, None).map_err(at(SpawnStage::Record))?;
     elevation::begin_new_process().map_err(at(SpawnStage::User))?;
@@ -278,6 +292,18 @@ fn switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)>
     }
     raw::setresgid(gid).map_err(|errno| (SpawnStage::Group, errno))?;
     raw::setresuid(uid).map_err(|errno| (SpawnStage::User, errno))
+}
+
+/// Whatever is open from `first` on is closed on exec. Where close_range(2) is refused, it is listed and closed one by one.
+pub fn close_on_exec_from(first: RawFd) {
+    if raw::close_on_exec_from(first.unsigned_abs()).is_ok() {
+        return;
+    }
+    let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    for number in numbers.filter(|number| *number >= first) {
+        let _gone_meanwhile = raw::set_close_on_exec(number, true);
+    }
 }
 
 /// The path of another of zei's programs: beside this one, whatever PATH says.

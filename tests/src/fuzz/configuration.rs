@@ -11,6 +11,7 @@ use zei::model::definition::Definitions;
 use zei::model::definition::plan::{self, Terms};
 use zei::model::order;
 use zei::model::spec::{Config, Identity, OnUnhealthy, Policy};
+use zei::model::switching::Granted;
 use zei::model::users::Users;
 
 /// Where the configuration lies; beside it an `env_file`. In memory, where there is such a place: a fuzzer writes hundreds
@@ -44,12 +45,14 @@ pub(super) fn run(bytes: &[u8]) {
         own: Identity { uid: 0, gid: 0, groups: vec![0] },
         may_switch_user: true,
         elevated: false,
+        granted: Granted::default(),
         command: None,
     };
     let other = Context {
         own: Identity { uid: 1000, gid: 1000, groups: vec![1000] },
         may_switch_user: false,
         elevated: false,
+        granted: Granted::default(),
         command: Some(&command),
         ..root
     };

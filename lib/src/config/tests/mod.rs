@@ -9,6 +9,7 @@ mod sources;
 
 use super::*;
 use crate::model::spec::ServiceSpec;
+use crate::model::switching::Granted;
 use crate::model::users::UserEntry;
 use std::path::Path;
 
@@ -19,6 +20,7 @@ struct World {
     own: u32,
     may_switch_user: bool,
     elevated: bool,
+    granted: Granted,
     command: Option<Vec<OsString>>,
 }
 
@@ -63,6 +65,7 @@ impl World {
             own: 0,
             may_switch_user: true,
             elevated: false,
+            granted: Granted::default(),
             command: None,
         }
     }
@@ -78,6 +81,7 @@ impl World {
             own: Identity { uid: self.own, gid: self.own, groups: vec![] },
             may_switch_user: self.may_switch_user,
             elevated: self.elevated,
+            granted: self.granted.clone(),
             command: self.command.as_deref(),
         }
     }

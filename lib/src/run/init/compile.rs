@@ -65,6 +65,7 @@ pub fn load(given: &Given, invoker: Option<&Identity>) -> Result<Option<Config>,
         own,
         may_switch_user: elevation::can_be_root(),
         elevated: invoker.is_some(),
+        granted: credentials::granted(),
         command: (!given.command.is_empty()).then_some(&given.command),
     };
     let loaded = elevation::as_root(|| config::load_all(&source, &given.added, &context));

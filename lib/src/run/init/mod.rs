@@ -5,6 +5,7 @@
 
 mod apply;
 mod compile;
+pub mod doctor;
 mod post_mortem;
 pub mod pump;
 mod rundir;
@@ -71,6 +72,11 @@ pub fn begin() -> Result<Option<Identity>, u8> {
     begun.map_err(cannot_be)
 }
 
+/// What the starter says by a variable; `None` where zei-init is to be more than that, and it is about zei-init itself.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|_| !(elevation::is_offered() && inherited::is_zeis(name.as_bytes())))
+}
+
 /// There is only the command: that is the starter's own business, with all that it has said.
 fn settle_for_the_command() -> Result<(), u8> {
     raw::show_variables();
@@ -115,7 +121,7 @@ fn assemble(config: &Config, given: Given, invoker: Option<&Identity>) -> Result
     let refused = |(what, errno): (&str, Errno)| (exit::SYSTEM, format!("cannot {what}: {}", errno.desc()));
     let programs = Programs::find().map_err(|message| (exit::SYSTEM, message))?;
     // Whatever else was inherited is for nobody.
-    let _older_kernels_leave_it_open = raw::close_on_exec_from(3);
+    spawn::close_on_exec_from(3);
     let pumped = config.services.iter().filter(|service| matches!(service.ready, Some(ReadyTest::Log(_)))).count();
     let nofile = tree::raise_descriptor_limit(config.services.len(), pumped);
     ledger::reserve().map_err(|errno| refused(("set descriptors aside", errno)))?;

@@ -13,7 +13,6 @@ use crate::sys::spawn::{self, Spawn, Stream};
 use crate::sys::{elevation, logpipe, memfd, process, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::ftruncate;
@@ -364,15 +363,9 @@ impl LogPump {
     /// than `patience`, and reaps it. `false`: it had to be killed, so lines are missing.
     pub fn finish(&mut self, patience: Span) -> bool {
         let Some(pid) = self.pid.take() else { return !self.is_needed() };
-        let held = raw::pidfd_open(pid);
+        let held = raw::pidfd_open(pid).ok();
         let _it_is_gone = process::signal_child(pid, signal::TERM);
-        let ends_within = |span: Span| {
-            let timeout = i32::try_from(span.0).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
-            held.as_ref().is_ok_and(|held| {
-                let mut polled = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
-                poll(&mut polled, timeout.unwrap_or(PollTimeout::MAX)).is_ok_and(|ready| ready > 0)
-            })
-        };
+        let ends_within = |span: Span| process::ends_within(pid, held.as_ref().map(OwnedFd::as_fd), span);
         let has_ended = ends_within(patience);
         if !has_ended {
             let _it_is_gone = process::signal_child(pid, signal::KILL);

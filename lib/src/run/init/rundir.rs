@@ -3,6 +3,11 @@
 //! Owns: the ladder of places and what makes one fit, and whom control is for. Must never: follow a symbolic link, use
 //! what belongs to somebody else, or clear a directory that a live zei-init has locked.
 
+mod survey;
+
+pub use survey::survey;
+
+use crate::model::time::Span;
 use crate::name::ServiceName;
 use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::changes::REPORTS;
@@ -10,10 +15,9 @@ use crate::protocol::status;
 use crate::run::journal;
 use crate::run::place::{give, has, make_way};
 use crate::sys::elevation::{self, as_root};
-use crate::sys::{event, ledger, lock, process, raw};
+use crate::sys::{deliver, event, ledger, lock, process, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
 use nix::unistd::{Uid, UnlinkatFlags, fchown, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
@@ -21,7 +25,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A supervisor of a zei-init that is gone has so long to stop its service.
-const LEFTOVER_GRACE_MS: u16 = 30_000;
+const LEFTOVER_GRACE: Span = Span::seconds(30);
 /// So many descriptors are kept for everything that is not a control FIFO.
 const SPARE: usize = 24;
 /// What a control FIFO holds: one page, as FIFOs beyond some thousands of pages are held against the user.
@@ -81,20 +85,25 @@ pub fn make(services: &[(ServiceName, String)], group: Option<u32>) -> Result<Ma
     made
 }
 
-fn make_unmasked() -> Result<RunDir, Refusal> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let (named, runtime) = (variable(paths::RUN_VARIABLE), variable("XDG_RUNTIME_DIR"));
+/// What a variable names.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from)
+}
+
+fn candidates(named: Option<&Path>, runtime: Option<&Path>) -> Vec<Candidate> {
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok();
-    let seeker = Seeker {
-        named: named.as_deref(),
-        runtime: runtime.as_deref(),
-        uid: geteuid().as_raw(),
-        pid_namespace: namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace)),
-    };
+    let pid_namespace = namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace));
+    paths::candidates(&Seeker { named, runtime, uid: geteuid().as_raw(), pid_namespace })
+}
+
+fn make_unmasked() -> Result<RunDir, Refusal> {
+    let (named, runtime) = (variable(paths::RUN_VARIABLE), variable(paths::RUNTIME_VARIABLE));
     let mut tried = Vec::new();
     // What is root's is not put where anyone may have been before.
     let is_open = |candidate: &Candidate| elevation::rest().is_some() && candidate.path.starts_with("/tmp");
-    for candidate in paths::candidates(&seeker).into_iter().filter(|candidate| !is_open(candidate)) {
+    for candidate in
+        candidates(named.as_deref(), runtime.as_deref()).into_iter().filter(|candidate| !is_open(candidate))
+    {
         match try_place(&candidate) {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.
@@ -154,11 +163,7 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         return Err(Errno::EPERM);
     }
     if !made {
-        let names = names(&directory)?;
-        let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
-        let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
-        let is_zeis = names.is_empty() || (has_init && names.iter().all(known));
-        if !is_zeis {
+        if !is_zeis(&directory)? {
             return Err(Errno::ENOTEMPTY);
         }
         // Who may write there could be faster with all that follows. Anything else waits for the lock: that of a live zei
@@ -168,6 +173,14 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         }
     }
     Ok(directory)
+}
+
+/// Whether a directory is empty, or holds what zei makes and nothing else.
+fn is_zeis(directory: &OwnedFd) -> Result<bool, Errno> {
+    let names = names(directory)?;
+    let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
+    let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
+    Ok(names.is_empty() || (has_init && names.iter().all(known)))
 }
 
 fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
@@ -409,14 +422,19 @@ fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
 /// A supervisor whose zei-init is gone stops its service and leaves; this one must not start beside it.
 fn outlive(service: OwnedFd) {
     let Err((service, _)) = Flock::lock(service, FlockArg::LockExclusiveNonblock) else { return };
-    if let Some(supervisor) = supervisor(&service)
-        && let Ok(descriptor) = raw::pidfd_open(supervisor)
-    {
-        let mut gone = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS)) == Ok(0) {
-            let _may_be_gone = process::signal_held(descriptor.as_fd(), crate::signal::KILL);
-            let _waited = poll(&mut gone, PollTimeout::from(LEFTOVER_GRACE_MS));
-        }
+    let Some(supervisor) = supervisor(&service) else { return };
+    let held = match raw::pidfd_open(supervisor) {
+        Ok(held) => Some(held),
+        Err(Errno::ENOSYS) => None,
+        Err(_) => return,
+    };
+    let held = held.as_ref().map(OwnedFd::as_fd);
+    if !process::ends_within(supervisor, held, LEFTOVER_GRACE) {
+        let _may_be_gone = match held {
+            Some(held) => deliver::to_held(supervisor, held, crate::signal::KILL),
+            None => process::signal_child(supervisor, crate::signal::KILL),
+        };
+        process::ends_within(supervisor, held, LEFTOVER_GRACE);
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owns: finding the service that its predecessor left running, and ending the jobs. Must never: let a service start
 //! beside it.
 
-use super::to_timeout;
 use crate::model::record::Record;
 use crate::model::service::{self, Event, Main, Phase, Service};
 use crate::model::spec::Policy;
@@ -13,7 +12,6 @@ use crate::sys::clock;
 use crate::sys::ledger::Ledger;
 use crate::sys::owned::Orphans;
 use crate::sys::process::{self, Held, children};
-use nix::poll::{PollFd, PollFlags, poll};
 use std::collections::BTreeSet;
 
 /// What was killed has so long to be gone, before anything else is done. What is not by then is looked after later.
@@ -89,9 +87,6 @@ fn end_jobs(orphans: &Orphans) {
         // it is so twice.
         is_second = jobs.is_empty();
         jobs.signal(&[signal::KILL], &mut BTreeSet::new());
-        for job in jobs.held() {
-            let left = to_timeout(deadline.since(clock::now()));
-            let _gone_or_late = poll(&mut [PollFd::new(job, PollFlags::POLLIN)], left);
-        }
+        jobs.wait(deadline);
     }
 }

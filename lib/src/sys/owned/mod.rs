@@ -1,20 +1,22 @@
 //! Whose a process is, wherever it hides, and ending all that is one service's.
 //!
 //! Owns: finding them. Must never: send a signal to a process that has not been found to be the service's while it was
-//! held.
+//! held; where the kernel holds none, right before.
 
 mod freeze;
 mod marks;
 
 pub use marks::{Marks, Orphans, Owner};
 
+use crate::model::time::Time;
 use crate::signal;
 use crate::sys::process::{self, all_children, children, is_zombie, listed_children, parent, signal_child, soft_locks};
-use crate::sys::raw;
+use crate::sys::{clock, deliver, raw};
+use nix::errno::Errno;
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-/// Processes that are to be ended: each with what holds it, where it is not this process's own child.
+/// Processes that are to be ended: each with what holds it, where it is not this process's own child and can be held.
 #[derive(Debug, Default)]
 pub struct Targets(Vec<(u32, Option<OwnedFd>)>);
 
@@ -25,9 +27,14 @@ impl Targets {
         while let Some(ancestor) = self.0.get(next).map(|(pid, _)| *pid) {
             next += 1;
             for pid in list(ancestor) {
-                // Its parent may reap it at any time, so it is held; if it is another's by now, it is left out.
-                let held = raw::pidfd_open(pid).ok().filter(|_| parent(pid) == Some(ancestor) && wanted(pid));
-                if held.is_some() {
+                // Its parent may reap it at any time, so it is held; if it is another's by now, it is left out. Without
+                // pidfd (ENOSYS) by its pid.
+                let held = match raw::pidfd_open(pid) {
+                    Ok(held) => Some(held),
+                    Err(Errno::ENOSYS) => None,
+                    Err(_) => continue,
+                };
+                if parent(pid) == Some(ancestor) && wanted(pid) {
                     self.0.push((pid, held));
                 }
             }
@@ -45,7 +52,7 @@ impl Targets {
             new += 1;
             for number in numbers {
                 let _may_be_gone = match held {
-                    Some(held) => process::signal_held(held.as_fd(), *number),
+                    Some(held) => deliver::to_held(*pid, held.as_fd(), *number),
                     None => signal_child(*pid, *number),
                 };
             }
@@ -53,9 +60,11 @@ impl Targets {
         new
     }
 
-    /// What holds them.
-    pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.0.iter().filter_map(|(_, held)| held.as_ref().map(AsFd::as_fd))
+    /// Waits until all of them have ended, but not longer than until then.
+    pub fn wait(&self, until: Time) {
+        for (pid, held) in &self.0 {
+            process::ends_within(*pid, held.as_ref().map(AsFd::as_fd), until.since(clock::now()));
+        }
     }
 
     /// Whether there are none.

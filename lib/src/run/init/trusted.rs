@@ -14,7 +14,8 @@ use crate::sys::spawn::DEFAULT_PATH;
 use crate::sys::{elevation, trust};
 use std::collections::BTreeSet;
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The programs that a tree executes.
@@ -31,13 +32,13 @@ pub fn before(given: &Given) -> Result<(), Problems> {
     let default = [paths::CONFIG_FILE, paths::CONFIG_DIR].map(PathBuf::from);
     let named: &[PathBuf] = if given.config.is_empty() { &default } else { &given.config };
     let users = [users::PASSWD, users::GROUP].map(PathBuf::from);
-    let mut problems = doubts(named.iter().flat_map(|path| all(path)).chain(given.added.iter().cloned()).chain(users));
-    for path in given.config.iter().flat_map(|path| all(path)) {
-        if let Err(error) = File::open(&path) {
-            problems.push(format!("{} can't be read by user {}: {error}", path.display(), starter()));
-        }
-    }
-    answer(problems)
+    answer(doubts(named.iter().flat_map(|path| all(path)).chain(given.added.iter().cloned()).chain(users)))?;
+    let unreadable = |path: PathBuf| {
+        // A FIFO of root's is not waited for.
+        let error = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).err()?;
+        Some(format!("{} can't be read by user {}: {error}", path.display(), starter()))
+    };
+    answer(given.config.iter().flat_map(|path| all(path)).filter_map(unreadable).collect())
 }
 
 /// The same for all that it has pulled in.

@@ -28,9 +28,11 @@ DOCKER_BUILD = $(DOCKER) build --build-arg RUST_IMAGE=$(RUST_IMAGE) --build-arg 
 demo: dist ## show a small tree as PID 1 of a namespace: start, control, logs, shutdown
 	@ZEI_BIN_DIR="$(abspath $(DIST))" tests/e2e/demo.sh
 
+# A job in the background ignores signals, which tests of what is inherited would take for a fault.
 test: dist ## run every test: cargo's, then end to end in a PID namespace and in Docker
-	@code=0; \
-	cargo test --workspace --locked --no-fail-fast || code=1; \
+	@code=0; clean=; \
+	if env --default-signal=INT true 2>/dev/null; then clean="env --default-signal=HUP,INT,QUIT"; fi; \
+	$$clean cargo test --workspace --locked --no-fail-fast || code=1; \
 	ZEI_BIN_DIR="$(abspath $(DIST))" tests/e2e/run all || code=1; \
 	exit $$code
 

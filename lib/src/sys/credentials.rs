@@ -120,7 +120,15 @@ pub fn current() -> Result<Identity, Errno> {
 
 /// What root may do here to run services as others. What can't be read is taken as granted: the start of a service tells.
 pub fn granted() -> Granted {
-    let own = raw::permitted_capabilities().map_or(Capabilities(u64::MAX), Capabilities);
+    granted_of(raw::permitted_capabilities().map_or(Capabilities(u64::MAX), Capabilities))
+}
+
+/// The same for a program whose file makes it root, whoever starts it.
+pub fn granted_by_file() -> Granted {
+    granted_of(Capabilities(u64::MAX))
+}
+
+fn granted_of(own: Capabilities) -> Granted {
     // A program that root executes gets no others than these.
     let has = |name: &str| {
         Capabilities::number(name).is_none_or(|number| own.has(number) && raw::is_bounding(number) != Ok(false))

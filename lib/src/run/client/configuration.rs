@@ -33,7 +33,7 @@ fn load_with_warnings(given: &[PathBuf]) -> Result<Option<Loaded>, Vec<String>> 
         users: &users,
         environment: &environment,
         may_switch_user: own.uid == 0 || elevated,
-        granted: credentials::granted(),
+        granted: if elevated { credentials::granted_by_file() } else { credentials::granted() },
         elevated,
         own,
         command: None,

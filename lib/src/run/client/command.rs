@@ -185,11 +185,9 @@ impl Order<'_> {
     }
 
     /// Writes a line without an answer once more, if there is room: who read it could not record it, and then did
-    /// not act on it. A signal is sent before it is recorded, so it may not come twice; nor may anything once the
-    /// answers were shortened, as its own may have been among those that were dropped.
+    /// not act on it. Not once the answers were shortened, as its own may have been among those that were dropped.
     fn send_again(&self, place: &Place) -> Result<(), Failure> {
-        let is_signal = matches!(self.verb, Verb::Signal(_));
-        if !is_signal && !self.mark.is_outdated(acks::mark(place, self.target.file(paths::ACKS).as_str())?) {
+        if !self.mark.is_outdated(acks::mark(place, self.target.file(paths::ACKS).as_str())?) {
             // If it can't be written now, it will be the next time, or zei has ended, which is noticed elsewhere.
             let _next_time = place.control(&self.target).map(|fifo| self.write(&fifo));
         }

@@ -38,7 +38,10 @@ pub fn before(given: &Given) -> Result<(), Problems> {
         let error = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).err()?;
         Some(format!("{} can't be read by user {}: {error}", path.display(), starter()))
     };
-    answer(given.config.iter().flat_map(|path| all(path)).filter_map(unreadable).collect())
+    match given.config.iter().flat_map(|path| all(path)).filter_map(unreadable).collect::<Vec<_>>() {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err((exit::CONFIG, problems)),
+    }
 }
 
 /// The same for all that it has pulled in.

@@ -97,12 +97,12 @@ pub(super) fn search(candidates: &[Candidate], owners: &[u32]) -> Result<Place, 
     Err(Failure::new(exit::NO_ZEI, message))
 }
 
-/// The places for this user, then those for the user that PID 1 runs as.
+/// The places for this user, then those for the user that PID 1 runs as, and the one that it has in reserve.
 fn usual() -> Vec<Candidate> {
     let [named, runtime] = [paths::RUN_VARIABLE, "XDG_RUNTIME_DIR"].map(|key| std::env::var_os(key).map(PathBuf::from));
     let pid_namespace = fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino());
     let mut list: Vec<Candidate> = Vec::new();
-    for uid in [Some(nix::unistd::geteuid().as_raw()), pid_1()].into_iter().flatten() {
+    for uid in [Some(nix::unistd::geteuid().as_raw()), pid_1(), reserve_of_pid_1()].into_iter().flatten() {
         let seeker = Seeker { named: named.as_deref(), runtime: runtime.as_deref(), uid, pid_namespace };
         for candidate in paths::candidates(&seeker) {
             if !list.contains(&candidate) {
@@ -126,6 +126,14 @@ fn owners() -> Vec<u32> {
 
 fn pid_1() -> Option<u32> {
     fs::metadata("/proc/1").ok().map(|process| process.uid())
+}
+
+/// The real user of PID 1, where that is another: whom it has in reserve, and what it makes belongs to.
+fn reserve_of_pid_1() -> Option<u32> {
+    let status = fs::read_to_string("/proc/1/status").ok()?;
+    let mut ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace();
+    let (real, effective) = (ids.next()?, ids.next()?);
+    if real == effective { None } else { real.parse().ok() }
 }
 
 /// Opens a candidate if a live zei holds it; else says why not. `owners`: who may own it, and then it may be

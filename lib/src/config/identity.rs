@@ -9,6 +9,7 @@ use crate::config::node::Node;
 use crate::config::problem::Fault;
 use crate::config::service::Scope;
 use crate::config::values;
+use crate::model::doctor::START_AS_ROOT;
 use crate::model::spec::Identity;
 use crate::model::users::{self, UserEntry};
 use std::collections::BTreeSet;
@@ -165,24 +166,21 @@ fn refuse_ungranted(scope: &Scope, wanted: &mut Identity, groups_given: bool) {
 /// Says why another user can't be had, where one is wanted.
 fn refuse_another(scope: &Scope, wanted: &Identity, groups_given: bool) {
     let own = &scope.context.own;
+    let why = |what, ours| match &scope.context.unelevated {
+        Some(finding) => finding.text(),
+        None => format!("zei-init runs as {what} {ours} and not as root; {START_AS_ROOT}"),
+    };
     let (id, what, number, ours) = if wanted.uid != own.uid {
         (Id::User, "user", wanted.uid, own.uid)
     } else if wanted.gid != own.gid {
         (group_key(scope), "group", wanted.gid, own.gid)
     } else if groups_given && all_groups(wanted) != all_groups(own) {
-        let text = format!(
-            "other groups can't be taken on, because zei-init runs as user {} and not as root; start the container \
-             as root, or take this away",
-            own.uid
-        );
+        let text = format!("other groups can't be taken on, because {}, or take this away", why("user", own.uid));
         return scope.fault_of(Id::Groups, Fault::new(text));
     } else {
         return;
     };
-    let text = format!(
-        "{what} {number} can't be had, because zei-init runs as {what} {ours} and not as root; start the container as \
-         root (no USER line, no --user), or take this away"
-    );
+    let text = format!("{what} {number} can't be had, because {}, or take this away", why(what, ours));
     scope.fault_of(id, Fault::new(text));
 }
 

@@ -43,6 +43,7 @@ use crate::config::layers::{Entry, Layers, Section};
 use crate::config::node::Node;
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::service::Draft;
+use crate::model::doctor::Finding;
 use crate::model::spec::{Config, Identity, ServiceSpec};
 use crate::model::switching::Granted;
 use crate::model::time::Span;
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub elevated: bool,
     /// What it may do for that, where it can.
     pub granted: Granted,
+    /// What the doctor says to it where its file is setuid root, and that has no effect.
+    pub unelevated: Option<Finding>,
     /// zei-init's own command, which becomes the service `cmd`.
     pub command: Option<&'a [OsString]>,
 }

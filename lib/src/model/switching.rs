@@ -13,6 +13,8 @@ pub struct Granted {
     pub set_gid: bool,
     /// CAP_KILL: it can signal the processes of another user.
     pub kill: bool,
+    /// CAP_CHOWN: it can give away what it has made.
+    pub chown: bool,
     /// The user namespace lets supplementary groups be set (user_namespaces(7), `/proc/PID/setgroups`).
     pub set_groups: bool,
     /// The users that there are (`/proc/PID/uid_map`).
@@ -25,7 +27,15 @@ impl Default for Granted {
     /// All of it, as outside of any container.
     fn default() -> Granted {
         let ids = Ids::default();
-        Granted { set_uid: true, set_gid: true, kill: true, set_groups: true, uids: ids.clone(), gids: ids }
+        Granted {
+            set_uid: true,
+            set_gid: true,
+            kill: true,
+            chown: true,
+            set_groups: true,
+            uids: ids.clone(),
+            gids: ids,
+        }
     }
 }
 

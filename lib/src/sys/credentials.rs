@@ -138,6 +138,7 @@ fn granted_of(own: Capabilities) -> Granted {
         set_uid: has("SETUID"),
         set_gid: has("SETGID"),
         kill: has("KILL"),
+        chown: has("CHOWN"),
         set_groups: std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() != "deny"),
         uids: ids("/proc/self/uid_map"),
         gids: ids("/proc/self/gid_map"),

@@ -9,7 +9,7 @@
 //! effect again (capabilities(7), "Effect of user ID changes on capabilities").
 
 use crate::model::spec::Identity;
-use crate::sys::raw;
+use crate::sys::{credentials, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollTimeout, poll};
@@ -26,9 +26,14 @@ const NOBODY: u32 = u32::MAX;
 static REST: AtomicU32 = AtomicU32::new(NOBODY);
 
 /// Whether the program's file offers root to whoever has started it, and may: as PID 1 it is the container's own init,
-/// started by what the image says, and not a program among others in it.
+/// started by what the image says, and not a program among others in it. Without the rights to become others it would be
+/// worth less than to be who started it.
 pub fn is_offered() -> bool {
-    geteuid().is_root() && !getuid().is_root() && std::process::id() == 1
+    let may_switch = || {
+        let granted = credentials::granted();
+        granted.set_uid && granted.set_gid
+    };
+    geteuid().is_root() && !getuid().is_root() && std::process::id() == 1 && may_switch()
 }
 
 /// Takes the offer: from now on this process is at rest. Returns who has started it.

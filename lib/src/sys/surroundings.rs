@@ -16,8 +16,8 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-/// Whom this process runs as, and by which file.
-pub fn who() -> Result<Who, Errno> {
+/// Whom this process runs as, and by which file. `init`: the pid of zei-init, whose child this may be.
+pub fn who(init: u32) -> Result<Who, Errno> {
     let ids = getresuid()?;
     let path = fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("zei-init"));
     let is_setuid_root = stat(&path).is_ok_and(|stat| stat.st_uid == 0 && stat.st_mode & S_ISUID != 0);
@@ -30,6 +30,7 @@ pub fn who() -> Result<Who, Errno> {
         gid: getgid().as_raw(),
         name,
         no_new_privs: prctl::get_no_new_privs().unwrap_or(false),
+        is_first: init == 1,
         file: File { path: path.display().to_string(), is_setuid_root, is_nosuid },
     })
 }

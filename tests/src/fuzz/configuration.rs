@@ -46,6 +46,7 @@ pub(super) fn run(bytes: &[u8]) {
         may_switch_user: true,
         elevated: false,
         granted: Granted::default(),
+        unelevated: None,
         command: None,
     };
     let other = Context {
@@ -53,6 +54,7 @@ pub(super) fn run(bytes: &[u8]) {
         may_switch_user: false,
         elevated: false,
         granted: Granted::default(),
+        unelevated: None,
         command: Some(&command),
         ..root
     };

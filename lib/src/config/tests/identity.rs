@@ -1,6 +1,7 @@
 //! Who can't become another, nor give control to others, is told so.
 
 use super::*;
+use crate::model::doctor::{Finding, Grade};
 use crate::model::switching::Ids;
 
 #[test]
@@ -25,12 +26,38 @@ fn who_cannot_switch_users_is_told_why_and_what_to_do() {
         problem("groups: [db]"),
         [
             "z.yaml:4: service \"a\": groups: other groups can't be taken on, because zei-init runs as user 80 and not as \
-          root; start the container as root, or take this away"
+          root; start the container as root (no USER line, no --user), or take this away"
         ]
     );
     assert_eq!(problem("user: wwww\n    group: db").len(), 1);
     assert_eq!(problem("user: www"), [""; 0]);
     assert_eq!(problem("user: 80:80"), [""; 0]);
+}
+
+#[test]
+fn who_has_a_setuid_root_zei_init_to_no_effect_is_told_what_the_doctor_says() {
+    let finding = Finding {
+        key: "users",
+        grade: Grade::Degraded,
+        sentence: "services can run as uid 80 only: of a reason".to_owned(),
+        remedy: Some("do this".to_owned()),
+    };
+    let world = World { own: 80, may_switch_user: false, unelevated: Some(finding), ..World::new() };
+    let problem = |keys: &str| world.problems(&[("z.yaml", &with(keys))]);
+    for (keys, what) in [
+        ("user: db", "user: user 70 can't be had"),
+        ("group: db", "group: group 70 can't be had"),
+        ("groups: [db]", "groups: other groups can't be taken on"),
+    ] {
+        assert_eq!(
+            problem(keys),
+            [format!(
+                "z.yaml:4: service \"a\": {what}, because services can run as uid 80 only: of a reason; to change that: do \
+                 this, or take this away"
+            )]
+        );
+    }
+    assert_eq!(problem("user: www"), [""; 0]);
 }
 
 #[test]

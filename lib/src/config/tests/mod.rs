@@ -21,6 +21,7 @@ struct World {
     may_switch_user: bool,
     elevated: bool,
     granted: Granted,
+    unelevated: Option<Finding>,
     command: Option<Vec<OsString>>,
 }
 
@@ -66,6 +67,7 @@ impl World {
             may_switch_user: true,
             elevated: false,
             granted: Granted::default(),
+            unelevated: None,
             command: None,
         }
     }
@@ -82,6 +84,7 @@ impl World {
             may_switch_user: self.may_switch_user,
             elevated: self.elevated,
             granted: self.granted.clone(),
+            unelevated: self.unelevated.clone(),
             command: self.command.as_deref(),
         }
     }

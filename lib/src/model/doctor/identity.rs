@@ -5,6 +5,9 @@
 use super::{Facts, Finding};
 use crate::model::switching::Granted;
 
+/// What gives zei-init all rights that the container has.
+pub const START_AS_ROOT: &str = "start the container as root (no USER line, no --user)";
+
 /// Whom a process runs as.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Who {
@@ -20,6 +23,8 @@ pub struct Who {
     pub name: Option<String>,
     /// No program gives it rights any more.
     pub no_new_privs: bool,
+    /// zei-init is PID 1, or would be: nobody else is given anything by its file.
+    pub is_first: bool,
     /// Its program.
     pub file: File,
 }
@@ -62,18 +67,25 @@ pub fn users(who: &Who, granted: &Granted) -> Finding {
     Finding::degraded(key, sentence, remedy)
 }
 
-fn of_root(granted: &Granted) -> (Vec<String>, String) {
-    let mut reasons = Vec::new();
-    let mut remedies = Vec::new();
+/// The same, where zei-init's file is setuid root, and that has no effect.
+pub fn unelevated(who: &Who, granted: &Granted) -> Option<Finding> {
+    (who.effective != 0 && who.file.is_setuid_root).then(|| users(who, granted))
+}
+
+/// What is missing of the capabilities that it takes, and what would bring them.
+fn lacking(granted: &Granted) -> (Vec<String>, Option<String>) {
     let lacks: Vec<&str> = [(granted.set_uid, "SETUID"), (granted.set_gid, "SETGID")]
         .into_iter()
         .filter_map(|(has, capability)| (!has).then_some(capability))
         .collect();
-    if !lacks.is_empty() {
-        reasons.extend(lacks.iter().map(|capability| format!("this container lacks CAP_{capability}")));
-        let options: Vec<String> = lacks.iter().map(|capability| format!("--cap-add {capability}")).collect();
-        remedies.push(format!("docker run {}", options.join(" ")));
-    }
+    let options: String = lacks.iter().map(|capability| format!(" --cap-add {capability}")).collect();
+    let reasons = lacks.iter().map(|capability| format!("this container lacks CAP_{capability}")).collect();
+    (reasons, (!lacks.is_empty()).then(|| format!("docker run{options}")))
+}
+
+fn of_root(granted: &Granted) -> (Vec<String>, String) {
+    let (mut reasons, remedy) = lacking(granted);
+    let mut remedies = Vec::from_iter(remedy);
     let is_alone = granted.uids.are_only(0);
     if is_alone {
         reasons.push(String::from("the user namespace maps uid 0 only (/proc/self/uid_map)"));
@@ -94,7 +106,7 @@ fn of_another(who: &Who, granted: &Granted) -> (Vec<String>, String) {
         reasons.push(String::from("the user namespace has no uid 0 (/proc/self/uid_map)"));
         return (reasons, String::from("map uid 0, and start the container as it"));
     }
-    let mut remedies = vec![String::from("start the container as root (no USER line, no --user)")];
+    let mut remedies = vec![String::from(START_AS_ROOT)];
     let mut by_file = Vec::new();
     if !is_setuid_root {
         reasons.push(format!("{path} is not setuid root"));
@@ -108,12 +120,32 @@ fn of_another(who: &Who, granted: &Granted) -> (Vec<String>, String) {
         reasons.push(String::from("no_new_privs is set"));
         by_file.push("start without --security-opt no-new-privileges");
     }
-    if by_file.is_empty() {
+    if !who.is_first {
+        reasons.push(String::from("the setuid bit counts for PID 1 only"));
+        by_file.push("start it as PID 1 (docker run without --init)");
+    }
+    let (lacks, to_add) = lacking(granted);
+    if !by_file.is_empty() {
+        remedies.push(by_file.join(" and "));
+    } else if lacks.is_empty() {
         reasons.push(format!("{path} is setuid root to no effect"));
     } else {
-        remedies.push(by_file.join(" and "));
+        // It is enough: the file does the rest.
+        remedies.clear();
     }
-    (reasons, remedies.join(", or "))
+    reasons.extend(lacks);
+    // Neither root nor a setuid file is enough without them.
+    let alternatives = Some(remedies.join(", or ")).filter(|text| !text.is_empty());
+    (reasons, to_add.into_iter().chain(alternatives).collect::<Vec<_>>().join(", and "))
+}
+
+/// A zei-init with root in reserve that can't make control its starter's has none to give.
+pub fn no_control(starter: Option<u32>, granted: &Granted) -> Option<Finding> {
+    let uid = starter.filter(|_| !granted.chown)?;
+    let sentence = format!(
+        "services run without control, as this container lacks CAP_CHOWN, and so nothing to control them by can be uid {uid}'s"
+    );
+    Some(Finding::degraded("run_directory", sentence, "docker run --cap-add CHOWN"))
 }
 
 /// Whether what runs as others can be signalled.

@@ -9,7 +9,7 @@ mod identity;
 mod tests;
 
 pub use calls::{Answer, Call};
-pub use identity::{File, Who};
+pub use identity::{File, START_AS_ROOT, Who, no_control, unelevated};
 
 use crate::model::switching::Granted;
 use core::fmt;
@@ -60,12 +60,17 @@ impl Finding {
     fn missing(key: &'static str, sentence: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding { key, grade: Grade::Missing, sentence: sentence.into(), remedy: Some(remedy.into()) }
     }
+
+    /// What that means, and behind it what would change it.
+    pub fn text(&self) -> String {
+        let remedy = self.remedy.iter().map(|remedy| format!("; to change that: {remedy}"));
+        [self.sentence.clone()].into_iter().chain(remedy).collect()
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:8}  {:17}  {}", self.grade, self.key, self.sentence)?;
-        self.remedy.iter().try_for_each(|remedy| write!(f, "; to change that: {remedy}"))
+        write!(f, "{:8}  {:17}  {}", self.grade, self.key, self.text())
     }
 }
 
@@ -207,7 +212,8 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         programs(&facts.programs),
     ];
     list.extend(facts.calls.iter().map(|(call, answer)| calls::finding(*call, *answer)));
-    list.push(run_directory(&facts.rungs));
+    let starter = Some(facts.who.uid).filter(|uid| *uid != 0 && facts.who.effective == 0);
+    list.push(no_control(starter, &facts.granted).unwrap_or_else(|| run_directory(&facts.rungs)));
     list.push(proc(facts.proc));
     list.push(null(facts.null));
     list.push(cgroup(facts));

@@ -13,6 +13,7 @@ fn all() -> Facts {
             gid: 0,
             name: Some("root".to_owned()),
             no_new_privs: false,
+            is_first: true,
             file: File { path: "/zei-init".to_owned(), is_setuid_root: false, is_nosuid: false },
         },
         granted: Granted::default(),
@@ -181,6 +182,78 @@ fn who_is_not_root_says_each_reason_why_services_run_as_the_same_user() {
     assert_eq!(
         with(true, false, false, all()),
         format!("/zei-init is setuid root to no effect; to change that: {root}")
+    );
+}
+
+#[test]
+fn a_setuid_root_file_helps_nobody_but_pid_1_with_the_rights_to_become_others() {
+    let root = "start the container as root (no USER line, no --user)";
+    let with = |setuid, is_first, granted| {
+        let facts = changed(another(), |facts| {
+            facts.granted = granted;
+            (facts.who.file.is_setuid_root, facts.who.is_first) = (setuid, is_first);
+        });
+        let line = of(&facts, "users");
+        line.strip_prefix("degraded users services can run as uid 1000 only: zei was not started as root, and ")
+            .unwrap_or(&line)
+            .to_owned()
+    };
+    assert_eq!(
+        with(true, false, Granted::default()),
+        format!(
+            "the setuid bit counts for PID 1 only; to change that: {root}, or start it as PID 1 (docker run without --init)"
+        )
+    );
+    assert_eq!(
+        with(false, false, Granted::default()),
+        format!(
+            "/zei-init is not setuid root, and the setuid bit counts for PID 1 only; to change that: {root}, or chown root \
+             and chmod u+s that file and start it as PID 1 (docker run without --init)"
+        )
+    );
+    let none = || Granted { set_uid: false, set_gid: false, ..Granted::default() };
+    assert_eq!(
+        with(true, true, none()),
+        "this container lacks CAP_SETUID, and this container lacks CAP_SETGID; to change that: docker run --cap-add SETUID \
+         --cap-add SETGID"
+    );
+    // Neither way is enough without them.
+    assert_eq!(
+        with(false, true, Granted { set_gid: false, ..Granted::default() }),
+        format!(
+            "/zei-init is not setuid root, and this container lacks CAP_SETGID; to change that: docker run --cap-add \
+             SETGID, and {root}, or chown root and chmod u+s that file"
+        )
+    );
+}
+
+#[test]
+fn the_boot_says_the_same_where_a_setuid_root_file_has_no_effect() {
+    let of_boot = |facts: &Facts| unelevated(&facts.who, &facts.granted);
+    let refused = changed(another(), |facts| (facts.who.file.is_setuid_root, facts.who.no_new_privs) = (true, true));
+    let said = of_boot(&refused).unwrap();
+    assert!(findings(&refused).contains(&said));
+    assert_eq!(
+        said.text(),
+        "services can run as uid 1000 only: zei was not started as root, and no_new_privs is set; to change that: start the \
+         container as root (no USER line, no --user), or start without --security-opt no-new-privileges"
+    );
+    // Where it has an effect, or nobody expects one, there is nothing to say.
+    let elevated = changed(another(), |facts| (facts.who.file.is_setuid_root, facts.who.effective) = (true, 0));
+    assert_eq!([of_boot(&elevated), of_boot(&another()), of_boot(&all())], [None, None, None]);
+}
+
+#[test]
+fn without_the_right_to_give_away_the_starter_has_no_control() {
+    let no_chown = |facts| changed(facts, |facts| facts.granted.chown = false);
+    let elevated = changed(another(), |facts| (facts.who.effective, facts.who.saved) = (0, 0));
+    assert_eq!(of(&elevated, "run_directory"), "ok run_directory services can be controlled: /a");
+    assert_eq!(of(&no_chown(all()), "run_directory"), "ok run_directory services can be controlled: /a");
+    assert_eq!(of(&no_chown(another()), "run_directory"), "ok run_directory services can be controlled: /a");
+    assert_eq!(
+        of(&no_chown(elevated), "run_directory"),
+        "degraded run_directory services run without control, as this container lacks CAP_CHOWN, and so nothing to control \
+         them by can be uid 1000's; to change that: docker run --cap-add CHOWN"
     );
 }
 

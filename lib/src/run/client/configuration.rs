@@ -35,6 +35,7 @@ fn load_with_warnings(given: &[PathBuf]) -> Result<Option<Loaded>, Vec<String>> 
         may_switch_user: own.uid == 0 || elevated,
         granted: if elevated { credentials::granted_by_file() } else { credentials::granted() },
         elevated,
+        unelevated: None,
         own,
         command: None,
     };

@@ -14,13 +14,15 @@ use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Terms};
+use crate::model::doctor;
 use crate::model::spec::{Config, Identity, ReadyTest, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::sys::raw::{self, Arguments};
-use crate::sys::{credentials, elevation, memfd, spawn};
+use crate::sys::{credentials, elevation, memfd, spawn, surroundings};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf, absolute};
 
 /// The first argument of the child; nobody else has a use for it. Behind it stand a verb and its argument.
@@ -42,8 +44,8 @@ pub struct Given {
 }
 
 /// Reads it; `None`: there is none at all.
-/// `invoker`: who has started a zei-init that has root in reserve.
-pub fn load(given: &Given, invoker: Option<&Identity>) -> Result<Option<Config>, Failure<Vec<String>>> {
+/// `invoker`: who has started a zei-init that has root in reserve. `init`: its pid.
+pub fn load(given: &Given, invoker: Option<&Identity>, init: u32) -> Result<Option<Config>, Failure<Vec<String>>> {
     let system = |message: String| (exit::SYSTEM, vec![message]);
     if invoker.is_some() {
         trusted::before(given)?;
@@ -59,6 +61,8 @@ pub fn load(given: &Given, invoker: Option<&Identity>) -> Result<Option<Config>,
         paths => Source::Paths(paths.to_vec()),
     };
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let who = if invoker.is_none() { surroundings::who(init).ok() } else { None };
+    let unelevated = who.and_then(|who| doctor::unelevated(&who, &credentials::granted_by_file()));
     let context = Context {
         users: &users,
         environment: &environment,
@@ -66,6 +70,7 @@ pub fn load(given: &Given, invoker: Option<&Identity>) -> Result<Option<Config>,
         may_switch_user: elevation::can_be_root(),
         elevated: invoker.is_some(),
         granted: credentials::granted(),
+        unelevated,
         command: (!given.command.is_empty()).then_some(&given.command),
     };
     let loaded = elevation::as_root(|| config::load_all(&source, &given.added, &context));
@@ -188,7 +193,7 @@ fn compile(verb: &str, argument: &OsStr) -> Result<Vec<u8>, Failure<Vec<String>>
 }
 
 fn load_some(given: &Given, invoker: Option<&Identity>) -> Result<Config, Failure<Vec<String>>> {
-    load(given, invoker)?.ok_or_else(|| {
+    load(given, invoker, parent_id())?.ok_or_else(|| {
         let places = format!("neither {} nor a file in {}", paths::CONFIG_FILE, paths::CONFIG_DIR);
         (exit::CONFIG, vec![format!("there is no configuration any more: {places}")])
     })

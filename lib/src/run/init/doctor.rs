@@ -8,7 +8,7 @@ use super::shared::SUPERVISOR;
 use super::{PROGRAM, report};
 use crate::exit;
 use crate::model::doctor::{self, Call, Facts, Finding, Grade};
-use crate::sys::{cgroup, credentials, memfd, raw, spawn, surroundings};
+use crate::sys::{cgroup, credentials, elevation, memfd, raw, spawn, surroundings};
 use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -38,9 +38,13 @@ pub fn run(json: bool) -> u8 {
 fn look() -> Result<Facts, Errno> {
     let streams = [0, 1, 2].map(surroundings::stream);
     raw::fill_standard_streams();
-    let who = surroundings::who()?;
-    let granted = credentials::granted();
     // With the rights that the tree would have; nothing else needs them.
+    if !elevation::is_offered() {
+        credentials::give_up_setuid()?;
+    }
+    let who = surroundings::who(std::process::id())?;
+    // Of another user: what the file, or a start as root, would give it.
+    let granted = if who.effective == 0 { credentials::granted() } else { credentials::granted_by_file() };
     let rungs = rundir::survey();
     credentials::give_up_setuid()?;
     let is_first = std::process::id() == 1;

@@ -18,6 +18,7 @@ mod waiting;
 use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Outline, Terms};
+use crate::model::doctor as findings;
 use crate::model::inherited;
 use crate::model::init::Tree;
 use crate::model::spec::{Config, Identity, ReadyTest};
@@ -92,7 +93,7 @@ fn cannot_be(errno: Errno) -> u8 {
 /// configuration at all, and nothing was done.
 pub fn run(options: &Options, invoker: Option<&Identity>) -> Option<u8> {
     let given = Given { config: options.config.clone(), added: Vec::new(), command: options.command.clone() };
-    let config = match compile::load(&given, invoker) {
+    let config = match compile::load(&given, invoker, std::process::id()) {
         Ok(Some(config)) => config,
         Ok(None) => return settle_for_the_command().err(),
         Err((code, messages)) => {
@@ -139,7 +140,7 @@ fn assemble(config: &Config, given: Given, invoker: Option<&Identity>) -> Result
         Err(Refusal::Foreign(path)) => return Err((exit::CONFIG, foreign(&path))),
         Err(Refusal::Group(gid, errno)) => return Err((exit::SYSTEM, rundir::cannot_give(gid, errno))),
         Err(Refusal::Nowhere(tried)) => {
-            report(PROGRAM, nowhere(&tried));
+            report(PROGRAM, nowhere(&tried, invoker));
             (None, Vec::new())
         }
     };
@@ -202,7 +203,10 @@ fn foreign(path: &std::path::Path) -> String {
     format!("{} ({variable}) holds what is not zei's; name a directory that is empty or does not exist", path.display())
 }
 
-fn nowhere(tried: &[(PathBuf, &str)]) -> String {
+fn nowhere(tried: &[(PathBuf, &str)], invoker: Option<&Identity>) -> String {
+    if let Some(finding) = findings::no_control(invoker.map(|invoker| invoker.uid), &credentials::granted()) {
+        return finding.text();
+    }
     let places: Vec<String> = tried.iter().map(|(path, why)| format!("{} ({why})", path.display())).collect();
     format!(
         "no run directory, so services run without control; mount a tmpfs on one of these or name a directory in {}: {}",

@@ -15,7 +15,7 @@ use crate::protocol::status;
 use crate::run::journal;
 use crate::run::place::{give, has, make_way};
 use crate::sys::elevation::{self, as_root};
-use crate::sys::{deliver, event, ledger, lock, process, raw};
+use crate::sys::{credentials, deliver, event, ledger, lock, process, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
@@ -93,17 +93,18 @@ fn variable(name: &str) -> Option<PathBuf> {
 fn candidates(named: Option<&Path>, runtime: Option<&Path>) -> Vec<Candidate> {
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok();
     let pid_namespace = namespace.map(|namespace| std::os::unix::fs::MetadataExt::ino(&namespace));
-    paths::candidates(&Seeker { named, runtime, uid: geteuid().as_raw(), pid_namespace })
+    let mut places = paths::candidates(&Seeker { named, runtime, uid: geteuid().as_raw(), pid_namespace });
+    // What is root's is not put where anyone may have been before.
+    if elevation::rest().is_some() || credentials::is_setuid() {
+        places.retain(|candidate| !candidate.path.starts_with("/tmp"));
+    }
+    places
 }
 
 fn make_unmasked() -> Result<RunDir, Refusal> {
     let (named, runtime) = (variable(paths::RUN_VARIABLE), variable(paths::RUNTIME_VARIABLE));
     let mut tried = Vec::new();
-    // What is root's is not put where anyone may have been before.
-    let is_open = |candidate: &Candidate| elevation::rest().is_some() && candidate.path.starts_with("/tmp");
-    for candidate in
-        candidates(named.as_deref(), runtime.as_deref()).into_iter().filter(|candidate| !is_open(candidate))
-    {
+    for candidate in candidates(named.as_deref(), runtime.as_deref()) {
         match try_place(&candidate) {
             Ok(directory) => return Ok(directory),
             // Whoever names a place means it; the default one may belong to another zei.

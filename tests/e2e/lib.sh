@@ -114,6 +114,14 @@ config() { # writes standard input to $T/zei.yaml
     cat >"$T/zei.yaml"
 }
 
+tree() { # [USER]: one service of USER, else of whoever zei-init is, and one with a process beside its own
+    config <<YAML
+services:
+  web: {command: [sleep, "1000000"]${1:+, user: $1}}
+  own: {shell: "sleep 1000001 & sleep 1000002"}
+YAML
+}
+
 # A daemon for services: `command: [$daemon, NAME]`. It says in $T/journal what happens to it, one
 # line each: `NAME start PID`, `NAME hup`, `NAME usr1`, `NAME usr2`, `NAME int`, and on TERM `NAME term`,
 # then `NAME gone`. It does nothing else.
@@ -332,6 +340,18 @@ debian_runtime() { # makes zei-e2e-debian-runtime:$$, zei on Debian with real pr
     debian=$("$E2E/images.sh" debian 2>"$T/why") || skip "no Debian image: $(tail -n 1 "$T/why")"
     "$E2E/build.sh" runtime "$debian" "zei-e2e-debian-runtime:$$" "$T/built" >"$T/build.log" 2>&1
     tac "$T/built" >>"$T/images"
+}
+
+# IMAGE with a zei-init that is setuid root, whose user is app, and which is IMAGE from then on. Standard input is its
+# configuration; LINEs come before USER. Who may read /etc/zei/secret.env is root, and what it has is SECRET=xyzzy.
+setuid_image() { # TAG [LINE…]
+    mkdir -p "$T/image"
+    cat >"$T/image/zei.yaml"
+    echo 'SECRET=xyzzy' >"$T/image/secret.env"
+    printf '%s\n' "FROM $IMAGE" "COPY zei.yaml secret.env /etc/zei/" \
+        "RUN chmod u+s /usr/local/bin/zei-init && chmod 600 /etc/zei/secret.env" "${@:2}" "USER app" >"$T/image/Dockerfile"
+    build_image "$1:$$" "$T/image"
+    IMAGE=$1:$$
 }
 
 build_image() { # TAG DIRECTORY: builds the Dockerfile there; `run` removes the image

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Worlds: docker
-# Timeout: 300
+# Timeout: 600
 # In each kind of container `zei-init doctor` says exactly what is so, and leaves nothing behind; a service under another
 # user is restarted there, or refused with the reason, and then the same tree runs without it.
 # shellcheck source=tests/e2e/lib.sh
@@ -10,14 +10,6 @@ path=/usr/local/bin/zei-init
 root="start the container as root (no USER line, no --user)"
 no_setuid="zei was not started as root, and $path is not setuid root"
 profile="; to change that: a seccomp profile that allows it (Docker 20.10.10 or later has one), a kernel that has it"
-
-tree() { # [USER] of the first service
-    config <<YAML
-services:
-  web: {command: [sleep, "1000000"]${1:+, user: $1}}
-  own: {shell: "sleep 1000001 & sleep 1000002"}
-YAML
-}
 
 # Where the number of the PID namespace stands in a path, it is N; blanks are single.
 doctor() { # LINE…: what it must say, among others, with the options of DOCKER_OPTIONS
@@ -39,7 +31,7 @@ doctor() { # LINE…: what it must say, among others, with the options of DOCKER
 
 up() { # SERVICE…: boots, restarts each, twice, and ends well
     local service first second
-    launch "${WORDS[@]}" -c "$T/zei.yaml"
+    launch "${WORDS[@]}" "${CONFIGURED[@]}"
     for service in "$@"; do
         wait_for "$WHERE: $service" await "$service" running
         first=$(restarted "$service")
@@ -58,6 +50,8 @@ restarted() { # SERVICE: prints the pid that its restart led to
     ctl restart "$1" | sed -n 's/.* pid=//p' | grep .
 }
 
+# Where the configuration is.
+CONFIGURED=(-c "$T/zei.yaml")
 WORDS=() RUNS_AS=''
 environment() { # NAME OPTION…
     WHERE=$1
@@ -81,10 +75,12 @@ others_are_refused() {
     shift
     doctor "$@"
     tree worker
-    run_tree "${WORDS[@]}" -c "$T/zei.yaml"
+    run_tree "${WORDS[@]}" "${CONFIGURED[@]}"
     expect "$WHERE: exit code where another user is wanted" "$CODE" 100
-    expect "$WHERE: the reason" "$(errors)" "zei-init: $T/zei.yaml:2: service \"web\": user: $reason, or take this away"
+    expect "$WHERE: the reason" "$(errors)" \
+        "zei-init: ${CONFIGURED[1]:-/etc/zei/zei.yaml}:2: service \"web\": user: $reason, or take this away"
     tree
+    local CONFIGURED=(-c "$T/zei.yaml")
     up web own
     echo "$WHERE: another user was refused, and the tree ran without"
 }
@@ -108,9 +104,12 @@ others_are_refused "$(not_root 1000)" "ok user zei runs as uid 1000, gid 1000 (a
 environment read-only --read-only
 others_run "ok run_directory services can be controlled: /dev/shm/zei-0-N, instead of /run/zei (read-only), /tmp/zei-0 (read-only)"
 
+lacks_both="and this container lacks CAP_SETUID, and this container lacks CAP_SETGID"
+adds_both="docker run --cap-add SETUID --cap-add SETGID"
+
 environment "no capability" --cap-drop ALL
 others_are_refused "$(lacks "user 1001" SETUID)" \
-    "degraded users services can run as uid 0 only: this container lacks CAP_SETUID, and this container lacks CAP_SETGID; to change that: docker run --cap-add SETUID --cap-add SETGID" \
+    "degraded users services can run as uid 0 only: ${lacks_both#and }; to change that: $adds_both" \
     "degraded kill what becomes another user by itself can't be signalled, as this container lacks CAP_KILL and CAP_SETUID; to change that: docker run --cap-add KILL"
 
 environment "no new privileges" --security-opt no-new-privileges
@@ -122,7 +121,7 @@ others_are_refused "$(lacks "user 1001" SETUID)" "ok run_directory services can 
 environment "all of that, as a user without name" \
     --user 4711:0 --read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs /run:noexec
 others_are_refused "$(not_root 4711)" "ok user zei runs as uid 4711, gid 0 (no entry in /etc/passwd, and none is needed)" \
-    "degraded users services can run as uid 4711 only: $no_setuid, and no_new_privs is set; to change that: $root, or chown root and chmod u+s that file and start without --security-opt no-new-privileges" \
+    "degraded users services can run as uid 4711 only: $no_setuid, and no_new_privs is set, $lacks_both; to change that: $adds_both, and $root, or chown root and chmod u+s that file and start without --security-opt no-new-privileges" \
     "ok run_directory services can be controlled: /dev/shm/zei-4711-N, instead of /run/zei (Permission denied), /tmp/zei-4711 (read-only)"
 
 environment "noexec run directory" --tmpfs /run:noexec
@@ -200,7 +199,6 @@ derive() { # TAG LINE…
 runtime=$IMAGE
 derive zei-e2e-openshift "RUN chmod 0777 /run"
 derive zei-e2e-user "USER app"
-derive zei-e2e-setuid "RUN chmod u+s $path"
 
 IMAGE=zei-e2e-openshift:$$
 environment OpenShift --user 1000730000:0 --cap-drop ALL
@@ -212,11 +210,59 @@ IMAGE=zei-e2e-user:$$
 environment "an image with USER"
 others_are_refused "$(not_root 1000)" "ok user zei runs as uid 1000, gid 1000 (app in /etc/passwd)"
 
-IMAGE=zei-e2e-setuid:$$
-environment "setuid root" --user 1000:1000
-doctor "ok users services can run as other users: $path is setuid root (uids 1000 0 0)"
-environment "setuid root without new privileges" --user 1000:1000 --security-opt no-new-privileges
-doctor "degraded users services can run as uid 1000 only: zei was not started as root, and no_new_privs is set; to change that: $root, or start without --security-opt no-new-privileges"
+# A zei-init that is setuid root, started by app.
+IMAGE=$runtime
+tree worker
+setuid_image zei-e2e-setuid <"$T/zei.yaml"
+others="ok users services can run as other users: $path is setuid root (uids 1000 0 0)"
+others_signalled="ok kill services under other users can be signalled"
+elevated_runs() { # LINE… of doctor
+    local CONFIGURED=()
+    others_run "ok user zei runs as uid 1000, gid 1000 (app in /etc/passwd)" "$others" "$@"
+}
+# Boot and doctor give the same reason.
+elevation_is_refused() { # REASON
+    local reason="services can run as uid 1000 only: zei was not started as root, and $1"
+    local CONFIGURED=()
+    others_are_refused "user 1001 can't be had, because $reason" "degraded users $reason" \
+        "ok kill services can be signalled, as all run as the same user"
+}
+environment "setuid root"
+elevated_runs "$others_signalled" "ok run_directory services can be controlled: /run/zei"
+environment "setuid root, read-only" --read-only --tmpfs /run
+elevated_runs "$others_signalled" "ok run_directory services can be controlled: /run/zei"
+environment "setuid root, read-only, without /run" --read-only
+elevated_runs "ok run_directory services can be controlled: /dev/shm/zei-0-N, instead of /run/zei (read-only)"
+few=(--cap-drop ALL --cap-add SETUID --cap-add SETGID --cap-add KILL)
+environment "setuid root with few capabilities" "${few[@]}" --cap-add CHOWN
+elevated_runs "$others_signalled"
+environment "setuid root without CHOWN" "${few[@]}"
+no_control="services run without control, as this container lacks CAP_CHOWN, and so nothing to control them by can be uid 1000's; to change that: docker run --cap-add CHOWN"
+doctor "$others" "$others_signalled" "degraded run_directory $no_control"
+launch
+runs_as_worker() { docker top "$CONTAINER" -eo pid,uid,args | grep -E '^ *[0-9]+ +1001 +sleep 1000000$'; }
+wait_for "$WHERE: web" runs_as_worker
+expect "$WHERE: what is said" "$(errors)" "zei-init: $no_control"
+stop_tree
+expect "$WHERE: exit code" "$CODE" 0
+echo "$WHERE: another user's service was stopped"
+environment "setuid root without KILL" --cap-drop KILL
+elevated_runs "degraded kill services under other users are signalled by a process that becomes that user, as this container lacks CAP_KILL; to change that: docker run --cap-add KILL"
+environment "setuid root, few processes" --pids-limit 15
+elevated_runs "$others_signalled"
+refuses 38 clone3 close_range unshare pidfd_open pidfd_send_signal
+WHERE="setuid root, $WHERE"
+elevated_runs "degraded close_range close_range is answered ENOSYS: $descriptors" \
+    "degraded pidfd_open pidfd_open is answered ENOSYS: $opens" \
+    "degraded pidfd_send_signal pidfd_send_signal is answered ENOSYS: $sends"
+environment "setuid root without new privileges" --security-opt no-new-privileges
+elevation_is_refused "no_new_privs is set; to change that: $root, or start without --security-opt no-new-privileges"
+environment "setuid root without capabilities" --cap-drop ALL
+elevation_is_refused "${lacks_both#and }; to change that: $adds_both"
+environment "setuid root without SETGID" --cap-drop SETGID
+elevation_is_refused "this container lacks CAP_SETGID; to change that: docker run --cap-add SETGID"
+environment "setuid root under another init" --init
+elevation_is_refused "the setuid bit counts for PID 1 only; to change that: $root, or start it as PID 1 (docker run without --init)"
 
 IMAGE=$runtime
 environment "under a shell" --entrypoint sh

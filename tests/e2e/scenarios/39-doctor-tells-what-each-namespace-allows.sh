@@ -35,18 +35,13 @@ doctor() { # LINE…: what it must say, among others
     expect "$WHERE: exit code of doctor" "$CODE" 0
 }
 
-tree() { # [USER] of the first service
-    config <<YAML
-services:
-  web: {command: [sleep, "1000000"]${1:+, user: $1}}
-  own: {shell: "sleep 1000001 & sleep 1000002"}
-YAML
-}
-
 # The last act is a command of the tree's own: it restarts the others, and its end ends the tree with its code.
+# Where the configuration is.
+configured=$T/zei.yaml
+
 up() { # boots, restarts each, and ends well
     CODE=0
-    (apart "$init" -c "$T/zei.yaml" sh -ec '
+    (apart "$init" -c "$configured" sh -ec '
         for service in web own; do
             "$0/zei-ctl" restart "$service"
             "$0/zei-ctl" status "$service"
@@ -70,9 +65,9 @@ others_are_refused() { # REASON behind `user: `, LINE… of doctor
     doctor "$@"
     tree 1001
     CODE=0
-    (apart "$init" -c "$T/zei.yaml") >"$T/out" 2>"$T/err" </dev/null || CODE=$?
+    (apart "$init" -c "$configured") >"$T/out" 2>"$T/err" </dev/null || CODE=$?
     expect "$WHERE: exit code where another user is wanted" "$CODE" 100
-    expect "$WHERE: the reason" "$(<"$T/err")" "zei-init: $T/zei.yaml:2: service \"web\": user: $reason, or take this away"
+    expect "$WHERE: the reason" "$(<"$T/err")" "zei-init: $configured:2: service \"web\": user: $reason, or take this away"
     tree
     up
     echo "$WHERE: another user was refused, and the tree ran without"
@@ -117,7 +112,7 @@ environment "a user namespace without uid 0" unshare --user --map-user=1000 --ma
 others_are_refused "user 1001 can't be had, because zei-init runs as user 1000 and not as root; $root" \
     "degraded users services can run as uid 1000 only: zei was not started as root, and the user namespace has no uid 0 (/proc/self/uid_map); to change that: map uid 0, and start the container as it"
 
-environment "a user without name" setpriv --reuid 4711 --regid 4711 --clear-groups
+environment "a user without name" "${pid_1[@]}" setpriv --reuid 4711 --regid 4711 --clear-groups
 others_are_refused "user 1001 can't be had, because zei-init runs as user 4711 and not as root; $root" \
     "ok user zei runs as uid 4711, gid 4711 (no entry in /etc/passwd, and none is needed)" \
     "degraded users services can run as uid 4711 only: zei was not started as root, and $init is not setuid root; to change that: $root, or chown root and chmod u+s that file"
@@ -133,10 +128,33 @@ others_run "degraded proc /proc hides other users' processes, so what a service 
 mkdir "$T/mounted"
 init=$T/mounted/zei-init
 nosuid='mount -t tmpfs -o nosuid,mode=755 tmpfs "$0/mounted" && cp "$0"/zei-* "$0/mounted" && chmod u+s "$0/mounted/zei-init" && exec "$@"'
-environment "a nosuid mount" sh -c "$nosuid" "$T" setpriv --reuid 4711 --regid 4711 --clear-groups
-others_are_refused "user 1001 can't be had, because zei-init runs as user 4711 and not as root; $root" \
-    "degraded users services can run as uid 4711 only: zei was not started as root, and $init is on a mount that is nosuid; to change that: $root, or mount its file system without nosuid"
+user=(setpriv --reuid 4711 --regid 4711 --clear-groups)
+# Boot and doctor give the same reason.
+elevation_is_refused() { # REASON
+    local reason="services can run as uid 4711 only: zei was not started as root, and $1"
+    others_are_refused "user 1001 can't be had, because $reason" "degraded users $reason"
+}
+environment "a nosuid mount" "${pid_1[@]}" sh -c "$nosuid" "$T" "${user[@]}"
+elevation_is_refused "$init is on a mount that is nosuid; to change that: $root, or mount its file system without nosuid"
+environment "a nosuid mount, not as PID 1" sh -c "$nosuid" "$T" "${user[@]}"
+elevation_is_refused "$init is on a mount that is nosuid, and the setuid bit counts for PID 1 only; to change that: $root, or mount its file system without nosuid and start it as PID 1 (docker run without --init)"
 environment "root on a nosuid mount" sh -c "$nosuid" "$T"
 others_run "ok users services can run as other users"
+
+# Setuid root, where nobody but root can have put it, and what it goes by.
+init=/mnt/zei-init configured=/mnt/zei.yaml
+elevating='mount -t tmpfs -o mode=755 tmpfs /mnt && cp "$0"/zei[-.]* /mnt && chown 0:0 /mnt/* && chmod u+s /mnt/zei-init && exec "$@"'
+environment "setuid root" "${pid_1[@]}" sh -c "$elevating" "$T" "${user[@]}"
+others_run "ok users services can run as other users: $init is setuid root (uids 4711 0 0)" \
+    "ok kill services under other users can be signalled" "ok run_directory services can be controlled: /run/zei"
+environment "setuid root under a shell" "${pid_1[@]}" sh -c "$elevating" "$T" "${user[@]}" sh -c '"$@"; exit $?' sh
+elevation_is_refused "the setuid bit counts for PID 1 only; to change that: $root, or start it as PID 1 (docker run without --init)"
+environment "setuid root without new privileges" "${pid_1[@]}" sh -c "$elevating" "$T" "${user[@]}" --no-new-privs
+elevation_is_refused "no_new_privs is set; to change that: $root, or start without --security-opt no-new-privileges"
+environment "setuid root without SETUID" "${pid_1[@]}" sh -c "$elevating" "$T" "${user[@]}" --bounding-set=-setuid
+elevation_is_refused "this container lacks CAP_SETUID; to change that: docker run --cap-add SETUID"
+environment "setuid root in a user namespace without uid 0" sh -c "$elevating" "$T" unshare --user --map-user=4711 --map-group=4711
+others_are_refused "user 1001 can't be had, because zei-init runs as user 4711 and not as root; $root" \
+    "degraded users services can run as uid 4711 only: zei was not started as root, and the user namespace has no uid 0 (/proc/self/uid_map); to change that: map uid 0, and start the container as it"
 
 pass

@@ -6,27 +6,14 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
-mkdir "$T/image"
-cat >"$T/image/Dockerfile" <<TEXT
-FROM $IMAGE
-RUN chmod u+s /usr/local/bin/zei-init
-COPY zei.yaml /etc/zei/zei.yaml
-COPY secret.env /etc/zei/secret.env
-RUN chmod 600 /etc/zei/secret.env
-USER app
-TEXT
-echo 'SECRET=xyzzy' >"$T/image/secret.env"
-cat >"$T/image/zei.yaml" <<YAML
+setuid_image zei-e2e-setuid <<YAML
 services:
   web: {command: [$daemon, web], user: www-data, restart: always}
   stray: {shell: "sleep 4242 & $daemon stray", user: worker}
   own: {command: [$daemon, own], user: app}
-  root: {shell: "{ id -u; pwd; umask; echo \$\$PATH \$\$LD_PRELOAD \$\$PYTHONPATH \$\$A \$\$HOME \$\$SECRET; } >$T/root; exec $daemon root", env_file: secret.env}
+  root: {shell: "{ id -u; pwd; umask; echo \$PATH \$LD_PRELOAD \$PYTHONPATH \$A \$HOME \$SECRET; } >$T/root; exec $daemon root", env_file: secret.env}
   late: {command: [$daemon, late], user: redis, autostart: false}
 YAML
-sed -i 's/\$\$/$/g' "$T/image/zei.yaml"
-build_image "zei-e2e-setuid:$$" "$T/image"
-IMAGE=zei-e2e-setuid:$$
 
 as_app() { docker exec -u app "$CONTAINER" "$@"; }
 appctl() { as_app zei-ctl "$@"; }
@@ -117,12 +104,14 @@ refuses "the programs" "RUN chmod 777 /usr/local/bin" \
 IMAGE=zei-e2e-setuid:$$
 boot
 expect_code 100 as_app zei-init
-expect_match "under another init" "$ERR" "user 33 can't be had"
+expect_match "under another init" "$ERR" \
+    "user 33 can't be had, because services can run as uid 1000 only: zei was not started as root, and the setuid bit counts for PID 1 only; to"
 stop_tree
 DOCKER_OPTIONS=(--security-opt no-new-privileges)
 run_tree
 expect "exit code without new privileges" "$CODE" 100
-expect_match "without new privileges" "$(errors)" "user 33 can't be had"
+expect_match "without new privileges" "$(errors)" \
+    "user 33 can't be had, because services can run as uid 1000 only: zei was not started as root, and no_new_privs is set; to"
 
 # A command alone is the user's own, with all that was said to it.
 DOCKER_OPTIONS=(-e LD_PRELOAD=/nowhere.so -e "ZEI_CONFIG=/nowhere.yaml" --entrypoint /bin/sh)

@@ -5,28 +5,17 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
-mkdir "$T/image"
-cat >"$T/image/Dockerfile" <<TEXT
-FROM $IMAGE
-RUN chmod u+s /usr/local/bin/zei-init && mkdir -p /srv/logs && chown www-data /srv/logs
-COPY zei.yaml /etc/zei/zei.yaml
-COPY root.env /etc/zei/root.env
-RUN chmod 600 /etc/zei/root.env
-USER app
-TEXT
-echo 'SECRET=of-worker' >"$T/image/root.env"
-cat >"$T/image/zei.yaml" <<YAML
+setuid_image zei-e2e-attack "RUN mkdir -p /srv/logs && chown www-data /srv/logs" <<YAML
 services:
   web: {command: [$daemon, web], user: www-data}
-  worker: {command: [$daemon, worker], user: worker, env_file: root.env}
+  worker: {command: [$daemon, worker], user: worker, env_file: secret.env}
   root: {command: [$daemon, root]}
   told: {shell: "echo \$NOTIFY_SOCKET >$T/told; exec $daemon told", user: worker, ready: {notify: systemd}, autostart: false}
   said: {shell: "echo up; exec $daemon said", user: worker, ready: {log: up}}
   logs: {command: [$daemon, logs], user: www-data, stdout: /srv/logs/out, autostart: false}
+  deep: {command: [$daemon, deep], user: www-data, stdout: /srv/logs/deep/out, autostart: false}
 YAML
-build_image "zei-e2e-attack:$$" "$T/image"
-attacked=zei-e2e-attack:$$
-IMAGE=$attacked
+attacked=$IMAGE
 
 root() { docker exec -u root "$CONTAINER" "$@"; }
 user() { docker exec -u app "$CONTAINER" "$@"; }
@@ -72,9 +61,9 @@ no_root "a directory that is gone" 100
 # shellcheck disable=SC2016 # by a shell of root's
 as_pid_1 'ln -s /usr/local/bin/zei-init "/tmp/shell: \$A"; export A="id -u >/tmp/evil"; exec "/tmp/shell: \$A" -c /proc/self/comm'
 no_root "the name of the program" 100
-as_pid_1 'exec zei-init -c /etc/zei/root.env'
+as_pid_1 'exec zei-init -c /etc/zei/secret.env'
 no_root "a file that the user may not read" 100
-expect_no_match "what is in it" "$(errors)" 'of-worker'
+expect_no_match "what is in it" "$(errors)" 'xyzzy'
 as_pid_1 'exec zei-init --compile-plan apply x </tmp/evil.yaml'
 no_root "the program's own way to read it"
 as_pid_1 'exec zei-init --resume 0 </tmp/evil.yaml'
@@ -121,12 +110,16 @@ expect "what reaches root" \
     "$(root sh -c "tr '\0' '\n' </proc/$main/environ" | grep -cE '^(GLIBC_TUNABLES|LD_PRELOAD|BASH_ENV|ENV|PERL5OPT|NODE_OPTIONS|IFS)=' || :)" 0
 stop_tree
 
+# By root, too: the C library fills them only where the file gives rights.
+for starter in app root; do
+    DOCKER_OPTIONS=(--entrypoint /bin/sh -u "$starter")
+    launch -c 'exec zei-init <&- >&- 2>&-'
+    wait_for "the tree of $starter without streams" eval "docker exec -u root $CONTAINER zei-ctl status root"
+    init=$(docker inspect -f '{{.State.Pid}}' "$CONTAINER")
+    expect "closed streams of $starter" "$(for n in 0 1 2; do readlink "/proc/$init/fd/$n"; done | sort -u)" /dev/null
+    stop_tree
+done
 DOCKER_OPTIONS=(--entrypoint /bin/sh)
-launch -c 'exec zei-init <&- >&- 2>&-'
-wait_for "the tree" eval "docker exec -u root $CONTAINER zei-ctl status root"
-init=$(docker inspect -f '{{.State.Pid}}' "$CONTAINER")
-expect "closed streams" "$(for n in 0 1 2; do readlink "/proc/$init/fd/$n"; done | sort -u)" /dev/null
-stop_tree
 
 # A stream that the user may only read is not one that root's services write to.
 launch -c 'exec zei-init 1</etc/passwd 2</etc/passwd'
@@ -136,16 +129,31 @@ expect "streams for reading" "$(for n in 1 2; do readlink "/proc/$init/fd/$n"; d
 stop_tree
 
 # Limits at nothing: it says what it can't, or lives; in no case is anything root's that should not be.
-for limit in '-n 3' '-f 0' '-u 1' '-s 64' '-v 4000' '-d 100' '-l 0' '-i 0' '-q 0' '-t 1'; do
+for limit in '-n 3' '-f 0' '-u 1' '-s 64' '-v 4000' '-d 100' '-d 200' '-l 0' '-i 0' '-q 0' '-t 1'; do
     launch -c "ulimit $limit && exec zei-init || exit 100"
     settled() { ! alive || docker exec -u root "$CONTAINER" pidof zei-supervise || errors_have 'no memory; waiting'; }
     wait_for "an outcome with ulimit $limit" settled
+    # Whoever runs is who the configuration says.
+    for name in web:www-data worker:worker; do
+        expect "who runs as ${name%:*} with ulimit $limit" \
+            "$(root ps -o user,args 2>/dev/null | grep "$daemon ${name%:*}" | grep -cv "^${name#*:} " || :)" 0
+    done
     docker kill "$CONTAINER" >/dev/null 2>&1 || :
-    expect_no_match "$limit" "$(errors)" 'panicked'
+    # Services have the same limit, and may die of it; zei waits.
+    expect_no_match "$limit" "$(errors)" 'panicked|memory allocation of'
 done
 big=$(head -c 100000 /dev/zero | tr '\0' x)
 launch -c "for n in 1 2 3 4 5 6 7 8 9; do export V\$n=$big; done; exec zei-init"
 wait_for "the tree with a huge environment" eval "docker exec -u root $CONTAINER zei-ctl status root"
+stop_tree
+# What is hidden is so behind however many others.
+many=$(for n in $(seq 8000); do echo "export V$n=$n;"; done)
+echo "$many exec env LD_PRELOAD=/tmp/x.so zei-init" >"$T/many"
+launch "$T/many"
+wait_for "the tree with many variables" eval "docker exec -u root $CONTAINER zei-ctl status root"
+main=$(field root pid)
+expect "what reaches root behind many variables" \
+    "$(root sh -c "tr '\0' '\n' </proc/$main/environ" | grep -cE '^(LD_PRELOAD|V8000)=' || :)" 1
 stop_tree
 
 # --- while it runs -------------------------------------------------------------------------------------
@@ -235,8 +243,8 @@ user sh -c "echo '$evil' >/tmp/evil.yaml"
 fails "adding a file of the user's" user zei-ctl add /tmp/evil.yaml
 fails "adding a link to it" user sh -c 'ln -s /tmp/evil.yaml /tmp/link.yaml; zei-ctl add /tmp/link.yaml'
 fails "what came of it" root test -e /tmp/evil
-fails "adding a file that the user may not read" user zei-ctl add /etc/zei/root.env
-expect_no_match "what is in it" "$OUT$ERR" of-worker
+fails "adding a file that the user may not read" user zei-ctl add /etc/zei/secret.env
+expect_no_match "what is in it" "$OUT$ERR" xyzzy
 fails "adding a file that the user may read" user zei-ctl add /etc/zei/zei.yaml
 fails "what zei has read" user cat /run/zei/init/sources
 
@@ -260,17 +268,48 @@ service ln -s /etc/mine /srv/logs/out
 fails "a log through a link" user zei-ctl start logs --timeout 5s
 expect "the file behind it" "$(root cat /etc/mine)" mine
 service sh -c 'rm /srv/logs/out; mkfifo /srv/logs/out'
-fails "a log into a FIFO that nobody reads" user zei-ctl start logs --timeout 5s
+expect_code 1 user zei-ctl start logs --timeout 5s
+expect_match "a log into a FIFO that nobody reads" "$ERR$OUT" 'No such device or address'
+# A directory on the way is the service's to lead elsewhere, but what is made there is made as the service.
+service ln -s /etc /srv/logs/deep
+fails "a log through a linked directory" user zei-ctl start deep --timeout 5s
+fails "what it made there" root test -e /etc/out
 
-# A flood of lines, of the user who may, holds nobody up.
-user sh -c 'i=0; while [ $i -lt 3000 ]; do echo "garbage $i" >/run/zei/services/web/control; i=$((i + 1)); done' &
+# Nothing of zei's is open in a service.
+for name in web worker root; do
+    expect "descriptors of $name" "$(root sh -c "ls /proc/$(field $name pid)/fd" | grep -cvxE '0|1|2|10' || :)" 0
+done
+
+# A flood of lines, of the user who may, is taken, and holds nobody up.
+floods() { user timeout "$PATIENCE" sh -c "$1"; }
+(floods 'i=0; while [ $i -lt 3000 ]; do echo "garbage $i" >/run/zei/services/web/control; i=$((i + 1)); done' || exit 1) &
 flood=$!
-user sh -c 'head -c 2000000 /dev/urandom >/run/zei/services/worker/control' || :
+expect_code 0 floods 'head -c 2000000 /dev/urandom >/run/zei/services/worker/control'
 expect_code 0 user zei-ctl restart web --timeout 20s
 expect_code 0 user zei-ctl restart worker --timeout 20s
-wait $flood
+wait $flood || fail "the lines were not taken in $PATIENCE s"
+# What never becomes a line is not kept, and nobody waits for its end.
+for control in services/web/control init/control; do
+    (floods "head -c 50000000 /dev/zero | tr '\\0' x >/run/zei/$control" || exit 1) &
+    endless[$!]=$control
+done
+expect_code 0 floods 'yes garbage | head -n 20000 >/run/zei/services/worker/control'
+before=$(field root pid)
+expect_code 0 user zei-ctl restart root --timeout 20s
+[ "$(field root pid)" != "$before" ] || fail "root was not restarted beside the floods"
+for flood in "${!endless[@]}"; do
+    wait "$flood" || fail "what was written to ${endless[$flood]} without an end was not taken in $PATIENCE s"
+done
+# The line has not ended yet.
+root kill -9 "$(field web pid)"
+wait_for "web's end beside a line without an end" field_is web state failed
+expect_code 0 user zei-ctl restart web --timeout 20s
+expect_code 0 user zei-ctl apply --timeout 20s
+for pid in $zei; do
+    root test -d "/proc/$pid" || fail "$pid has ended"
+    expect_below "kB of $pid after the floods" "$(root sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB$/\1/p' "/proc/$pid/status")" 20000
+done
 for name in web worker root; do expect "$name after the floods" "$(field "$name" state)" running; done
-for pid in $zei; do root test -d "/proc/$pid" || fail "$pid has ended"; done
 stop_tree
 expect "exit code" "$CODE" 0
 pass

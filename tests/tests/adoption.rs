@@ -277,3 +277,29 @@ fn a_restart_and_a_signal_reach_an_adopted_service_and_the_next_run_is_an_ordina
         ["web up", "web HUP", "web TERM", "web up"]
     );
 }
+
+#[test]
+fn who_wears_the_mark_of_an_adopted_service_under_another_supervisor_does_not_keep_it_from_ending() {
+    let tree = Tree::start(
+        "services:\n  web: {command: [sleep, '4009'], stop_grace_period: 1s}\n  \
+         other: {shell: 'sleep 4010 & echo up >$J; wait'}\n",
+    );
+    tree.journal.expect("up");
+    let before = tree.until_state("web", State::Running);
+    let web = before.pid.unwrap();
+    let limits = fs::read_to_string(format!("/proc/{web}/limits")).unwrap();
+    let mark = limits.lines().find_map(|line| line.strip_prefix("Max file locks")?.split_whitespace().next());
+    let liars = descendants(tree.status("other").unwrap().supervisor);
+    for liar in &liars {
+        let words = ["--pid", &liar.to_string(), &format!("--locks={}:", mark.unwrap())];
+        if !(Command::new("prlimit").args(words).status().is_ok_and(|status| status.success()) || skipped("prlimit(1)"))
+        {
+            return;
+        }
+    }
+    orphan(&tree, "web", &before);
+    tree.ask("stop web --timeout 10s");
+    let after = tree.until("web", "ended", |status| ![State::Running, State::Stopping].contains(&status.state));
+    assert_eq!((after.state, after.reason.as_str()), (State::Stopped, ""));
+    assert!(!is_alive(web) && liars.len() == 2 && liars.iter().all(|liar| is_alive(*liar)), "{liars:?}");
+}

@@ -217,3 +217,27 @@ fn what_the_container_may_not_do_names_key_and_capability_and_a_wish_is_a_warnin
         tree.err.expect(words);
     }
 }
+
+#[test]
+fn a_new_process_that_its_user_may_stop_does_nothing_any_more_but_become_its_program() {
+    let has_strace = std::process::Command::new("strace").arg("-V").output().is_ok();
+    if !((is_root() || skipped("root")) && (has_strace || skipped("strace(1)"))) {
+        return;
+    }
+    let yaml = "services:
+  web: {command: [sleep, '4011'], user: '4472', stdout: /dev/null, capabilities: [NET_BIND_SERVICE],
+        no_new_privileges: true, ulimits: {nofile: 99, nproc: 4000}}
+";
+    let plan = Plan::new(yaml);
+    let trace = plan.directory().join("trace");
+    let mut tree = plan.wrapper(&["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()]).start();
+    let pid = tree.until_state("web", State::Running).pid.unwrap().to_string();
+    assert_eq!(tree.stop().0, 0);
+    let trace = fs::read_to_string(trace).unwrap();
+    let calls = trace.lines().filter_map(|line| line.strip_prefix(&pid)?.trim_start().split_once('('));
+    let ends = |(call, words): &(&str, &str)| *call == "setresuid" && words.starts_with("4472, 4472, 4472)");
+    let last = calls.skip_while(|call| !ends(call)).map(|(call, _)| call);
+    // Whether it is done, what the switch would undo, and what would keep it from becoming the program.
+    let last: Vec<&str> = last.skip(1).take_while(|call| *call != "execve").collect();
+    assert_eq!(last, ["getresuid", "prctl", "prlimit64"], "{trace}");
+}

@@ -1,14 +1,16 @@
 //! The run directory: locked, left over, or nowhere to be had.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 use zei::exit;
 use zei::paths;
 use zei::protocol::status::State;
 use zei::signal;
 use zei_tests::tree::{Plan, Tree, can_be_pid_1, is_root};
-use zei_tests::{process, program};
+use zei_tests::{process, program, skipped};
 
 const HOLD: &str = "services:\n  hold: {shell: 'echo hold $$ >$J; exec sleep infinity'}\n";
 
@@ -102,6 +104,78 @@ fn rubbish_in_the_run_directory_is_cleared_away_and_no_link_is_followed() {
     assert_eq!(left, ["hold"]);
     assert_eq!(fs::read_to_string(victim.join("status")).unwrap(), "precious");
     tree.ask("restart hold");
+}
+
+#[test]
+fn what_another_user_has_put_where_zeis_own_belongs_is_not_taken_for_it() {
+    if !(is_root() || skipped("root")) {
+        return;
+    }
+    for (planted, owner, mode) in
+        [("init", 4473, 0o755), ("services", 4473, 0o700), ("init", 0, 0o777), ("services", 0, 0o775)]
+    {
+        let plan = Plan::new(HOLD);
+        let run = plan.directory().join("planted");
+        let made = |path: &Path, owner: u32, mode: u32| {
+            fs::create_dir_all(path).unwrap();
+            std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        // As docker run --tmpfs /run/zei makes it.
+        made(&run, 0, 0o1777);
+        made(&run.join("init"), 0, 0o755);
+        made(&run.join(planted), owner, mode);
+        let mut tree = plan.run_directory(&run).spawn();
+        assert_eq!(tree.end().0, i32::from(exit::CONFIG), "{planted} of {owner}");
+        let said = tree.err.whole();
+        assert!(said.contains(run.to_str().unwrap()) && said.contains("what is not zei's"), "{said}");
+        assert_eq!(fs::read_dir(run.join(planted)).unwrap().count(), 0, "{planted} of {owner}");
+    }
+}
+
+#[test]
+fn a_name_of_a_service_that_another_user_has_taken_before_makes_way() {
+    if !(is_root() || skipped("root")) {
+        return;
+    }
+    let plan = Plan::new(HOLD);
+    let services = plan.directory().join("run/services");
+    fs::create_dir_all(services.join("hold")).unwrap();
+    fs::write(services.join("hold/kept"), "").unwrap();
+    std::os::unix::fs::chown(services.join("hold"), Some(4473), Some(4473)).unwrap();
+    let tree = plan.start();
+    tree.pid("hold");
+    tree.ask("restart hold");
+    assert_eq!(fs::metadata(services.join("hold")).unwrap().uid(), 0);
+    assert!(services.join("hold.removed/kept").is_file());
+}
+
+#[test]
+fn who_is_no_supervisor_is_neither_waited_for_nor_killed_whatever_a_status_says() {
+    let plan = Plan::new(HOLD);
+    let hold = plan.directory().join("run/services/hold");
+    fs::create_dir_all(&hold).unwrap();
+    let mut bystander = Command::new("sleep").arg("4012").spawn().unwrap();
+    fs::write(hold.join("status"), status_of(bystander.id())).unwrap();
+    let directory = fs::File::open(&hold).unwrap();
+    directory.lock().unwrap();
+    let begun = Instant::now();
+    let tree = plan.start();
+    tree.pid("hold");
+    // It would have been given half a minute.
+    assert!(begun.elapsed() < Duration::from_secs(25) && process::is_alive(bystander.id()));
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+}
+
+/// A status that names this process as the supervisor.
+fn status_of(supervisor: u32) -> Vec<u8> {
+    let tree = Tree::start(HOLD);
+    tree.until_state("hold", State::Running);
+    let text = fs::read_to_string(tree.file("hold", paths::STATUS)).unwrap();
+    let own = format!("supervisor={}\n", tree.status("hold").unwrap().supervisor);
+    assert!(text.contains(&own), "{text}");
+    text.replace(&own, &format!("supervisor={supervisor}\n")).into_bytes()
 }
 
 /// A file where a directory should be, taken away again.

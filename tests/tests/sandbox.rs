@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
 use std::fs;
+use std::process::Command;
 use zei::protocol::status::State;
 use zei::signal;
 use zei_tests::process::{descendants, is_alive, kill};
@@ -89,4 +90,26 @@ fn without_the_right_to_kill_root_ends_another_users_service_as_that_user() {
         assert!(!is_alive(main) && family.into_iter().all(|pid| !is_alive(pid)), "{service}");
     }
     assert_eq!(tree.stop().0, 0);
+}
+
+#[test]
+fn nothing_that_a_services_user_could_stop_sends_it_a_signal() {
+    let has_strace = Command::new("strace").arg("-V").output().is_ok();
+    if !((is_root() || skipped("root")) && (has_strace || skipped("strace(1)"))) {
+        return;
+    }
+    let plan = Plan::new("services:\n  web: {command: [sleep, '4013'], user: '4471'}\n");
+    let trace = plan.directory().join("trace");
+    let words = ["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()];
+    let lacking = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"];
+    let mut tree = plan.wrapper(&[&words[..], &lacking].concat()).start();
+    tree.until_state("web", State::Running);
+    tree.ask("signal web:WINCH --timeout 30s");
+    tree.ask("stop web --timeout 30s");
+    assert_eq!(tree.stop().0, 0);
+    let trace = fs::read_to_string(trace).unwrap();
+    let count = |call: &str| trace.matches(call).count();
+    // Only the service itself has ever been that user in all three ways; by the real or the saved one it could be stopped.
+    assert_eq!(count("setresuid(4471, 4471, 4471)"), 1, "{trace}");
+    assert!(count("setresuid(-1, 4471, -1)") > 1, "{trace}");
 }

@@ -173,7 +173,8 @@ fn make_regular(directory: &OwnedFd, name: &str, access: OFlag, mode: u32) -> Re
     }
 }
 
-fn is_regular(file: &OwnedFd) -> bool {
+/// Whether it is a plain file, which a read never waits for.
+pub fn is_regular(file: &OwnedFd) -> bool {
     fstat(file).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG)
 }
 

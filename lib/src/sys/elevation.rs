@@ -13,9 +13,9 @@ use crate::sys::{credentials, raw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollTimeout, poll};
-use nix::sys::prctl::set_dumpable;
+use nix::sys::prctl::{self, set_dumpable};
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid, setresgid};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getgroups, getpid, getppid, getresuid, getuid, setresgid};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -96,11 +96,44 @@ pub fn as_root<T>(act: impl FnOnce() -> T) -> T {
     // A real and saved root may always do both.
     let _raised = raw::set_users(NOBODY, 0, NOBODY);
     let done = act();
-    // Without memory for that (prepare_creds in Linux) there will be some; nothing goes on as root.
-    while raw::set_users(NOBODY, user, NOBODY).is_err() {
+    // Nothing goes on as root.
+    be_again(user);
+    done
+}
+
+/// Does this by the rights of another user, as a process whose effective user that is, and is root again. It may send
+/// signals and nothing else: what it opened would be that user's. EPERM in a process that is not root now, or is not in
+/// reserve: the real and the saved user are what others may signal a process by (kill(2)), so meanwhile none may, and
+/// nobody may trace it, who would have to be all three.
+///
+/// # Errors
+/// Of setresuid(2).
+pub fn as_user<T>(user: u32, act: impl FnOnce() -> T) -> Result<T, Errno> {
+    let own = getresuid()?;
+    if ![own.real, own.effective, own.saved].iter().all(|id| id.is_root()) {
+        return Err(Errno::EPERM);
+    }
+    let (told, parent) = (prctl::get_pdeathsig()?, getppid());
+    raw::set_users(NOBODY, user, NOBODY)?;
+    let done = act();
+    be_again(0);
+    // A change of the effective user forgets whom the end of the parent is told (PR_SET_PDEATHSIG(2const)). It makes the
+    // process not dumpable, too, as each start of a service under another user does: /proc/self is root's then.
+    if let Some(signal) = told {
+        prctl::set_pdeathsig(signal)?;
+        if getppid() != parent {
+            raw::kill(getpid().as_raw(), signal as u8)?;
+        }
+    }
+    Ok(done)
+}
+
+/// Gets the effective user back that this process had. One that is really root, or is it in reserve, may always do so;
+/// without memory for it (prepare_creds in Linux) there will be some.
+fn be_again(user: u32) {
+    while raw::set_users(NOBODY, user, NOBODY).is_err() || geteuid() != Uid::from_raw(user) {
         let _a_millisecond = poll(&mut [], PollTimeout::from(1u8));
     }
-    done
 }
 
 /// In a new process, before it becomes a program: root in all three ways, with nothing in reserve.
@@ -138,5 +171,8 @@ mod tests {
         assert_eq!((begin_new_process(), give_up()), (Ok(()), Ok(())));
         assert_eq!((geteuid(), can_be_root()), (before, before.is_root()));
         assert_eq!(owner(), before.as_raw());
+        let other = as_user(4711, || getresuid().map(|ids| [ids.real, ids.effective, ids.saved].map(Uid::as_raw)));
+        assert_eq!(other, if before.is_root() { Ok(Ok([0, 4711, 0])) } else { Err(Errno::EPERM) });
+        assert_eq!(geteuid(), before);
     }
 }

@@ -17,12 +17,23 @@ const fn whole_file(kind: i32) -> libc::flock {
     }
 }
 
-/// Takes the lock for as long as the file, opened for writing, is open. `EAGAIN`: somebody else has it.
+/// Takes the lock for as long as the file, opened for writing, is open. `EAGAIN`: another zei-init has it. `EBUSY`:
+/// somebody is in the way who is none: whoever may read a file can keep it from being locked by a lock for reading.
 pub fn take(file: impl AsFd) -> Result<(), Errno> {
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
-        Ok(_) => Ok(()),
-        Err(Errno::EACCES) => Err(Errno::EAGAIN),
-        Err(errno) => Err(errno),
+    loop {
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EACCES | Errno::EAGAIN) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut holder = whole_file(libc::F_WRLCK);
+        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut holder))?;
+        match i32::from(holder.l_type) {
+            // It is gone by now.
+            libc::F_UNLCK => {}
+            libc::F_RDLCK => return Err(Errno::EBUSY),
+            _ => return Err(Errno::EAGAIN),
+        }
     }
 }
 
@@ -51,5 +62,17 @@ mod tests {
         drop(holder);
         assert_eq!(is_taken(&reader), Ok(false));
         assert_eq!(take(&other), Ok(()));
+    }
+
+    #[test]
+    fn who_may_only_read_the_file_is_not_taken_for_a_holder() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("lock");
+        let (own, stranger) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        fcntl(&stranger, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_RDLCK))).unwrap();
+        assert_eq!(take(&own), Err(Errno::EBUSY));
+        assert_eq!(is_taken(File::open(&path).unwrap()), Ok(false));
+        drop(stranger);
+        assert_eq!(take(&own), Ok(()));
     }
 }

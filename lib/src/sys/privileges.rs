@@ -58,12 +58,15 @@ pub fn before_switch(wanted: &Privileges, refused: &Refused) -> Result<(), (Spaw
 
 /// What the switch of the user would undo, and what ends every right.
 pub fn after_switch(wanted: &Privileges) -> Result<(), (SpawnStage, Errno)> {
-    let at = |errno| (SpawnStage::Capabilities, errno);
+    between(wanted)?;
+    at_last(wanted)
+}
+
+/// The part of it that a switch of the real and the saved user leaves, where capabilities are kept (PR_SET_KEEPCAPS) and
+/// the effective user is the one it stays.
+pub fn between(wanted: &Privileges) -> Result<(), (SpawnStage, Errno)> {
     if let Some(wish) = wanted.capabilities {
-        raw::set_capabilities(wish.value.0).map_err(at)?;
-        for number in numbers().filter(|number| wish.value.has(*number)) {
-            raw::raise_ambient(number).map_err(at)?;
-        }
+        raw::set_capabilities(wish.value.0).map_err(|errno| (SpawnStage::Capabilities, errno))?;
     }
     if wanted.no_new_privileges {
         prctl::set_no_new_privs().map_err(|errno| (SpawnStage::NoNewPrivileges, errno))?;
@@ -71,9 +74,18 @@ pub fn after_switch(wanted: &Privileges) -> Result<(), (SpawnStage, Errno)> {
     Ok(())
 }
 
-/// Last of all: nothing that is done before its program is there may fail by them.
-pub fn limit(wanted: &Privileges, refused: &Refused) -> Result<(), (SpawnStage, Errno)> {
-    wanted.ulimits.iter().try_for_each(|wish| take(*wish, SpawnStage::Ulimits, refused, set_limit))
+/// The rest: any switch forgets the ambient capabilities.
+pub fn at_last(wanted: &Privileges) -> Result<(), (SpawnStage, Errno)> {
+    let Some(wish) = wanted.capabilities else { return Ok(()) };
+    let mut given = numbers().filter(|number| wish.value.has(*number));
+    given.try_for_each(raw::raise_ambient).map_err(|errno| (SpawnStage::Capabilities, errno))
+}
+
+/// Late: nothing that is done before its program is there may fail by them. That of processes is `last` of all, as a
+/// switch to a user who has more of them than that keeps the process from executing anything (execve(2), EAGAIN).
+pub fn limit(wanted: &Privileges, refused: &Refused, last: bool) -> Result<(), (SpawnStage, Errno)> {
+    let mut limits = wanted.ulimits.iter().filter(|wish| (wish.value.kind == Limit::Nproc) == last);
+    limits.try_for_each(|wish| take(*wish, SpawnStage::Ulimits, refused, set_limit))
 }
 
 /// Those of which there may be capabilities.

@@ -1,5 +1,10 @@
 //! Processes: who has ended, who descends from whom, and signals to them.
 
+mod told;
+
+pub use told::is_own_program;
+pub(super) use told::{real_user, soft_locks};
+
 use crate::exit::Exit;
 use crate::model::service::Process;
 use crate::model::time::Span;
@@ -315,28 +320,6 @@ pub(super) fn exists(is_kind: impl Fn(u32) -> bool) -> bool {
         let mut pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.any(|pid| seen.insert(pid) && is_kind(pid))
     })
-}
-
-/// The real user of a process (proc(5), `status`).
-pub(super) fn real_user(pid: u32) -> Option<u32> {
-    let path: Text<32> = text::format(format_args!("/proc/{pid}/status"));
-    // It is the ninth line, and nothing before it is long.
-    let mut content = [0; 1024];
-    let length = read_file(path.as_str(), &mut content)?;
-    let mut lines = content.get(..length)?.split(|byte| *byte == b'\n');
-    let ids = core::str::from_utf8(lines.find_map(|line| line.strip_prefix(b"Uid:"))?).ok()?;
-    ids.split_ascii_whitespace().next()?.parse().ok()
-}
-
-/// The soft RLIMIT_LOCKS of a process (proc(5), `limits`).
-pub(super) fn soft_locks(pid: u32) -> Option<u64> {
-    let path: Text<32> = text::format(format_args!("/proc/{pid}/limits"));
-    // Sixteen lines of 80 characters.
-    let mut content = [0; 2048];
-    let length = read_file(path.as_str(), &mut content)?;
-    let limits = core::str::from_utf8(content.get(..length)?).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open, readlink};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, chdir, getpgrp, setpgid, setsid, tcsetpgrp};
+use nix::unistd::{Pid, chdir, getpgrp, getresuid, setpgid, setsid, tcsetpgrp};
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
@@ -43,7 +43,7 @@ pub enum Stream<'a> {
     Same,
     /// This descriptor of the parent's.
     Of(BorrowedFd<'a>),
-    /// This file, opened for appending after the switch of the user.
+    /// This file, opened for appending with the rights of the user who is switched to.
     Path(&'a CStr),
     /// What standard output has become.
     LikeStdout,
@@ -195,10 +195,10 @@ fn become_program(
         privileges::before_switch(wanted, refused)?;
     }
     if let Some((uid, gid)) = spawn.ids {
-        switch(uid, gid, spawn.groups)?;
+        begin_switch(uid, gid, spawn.groups)?;
     }
     if let Some((wanted, _)) = spawn.privileges {
-        privileges::after_switch(wanted)?;
+        privileges::between(wanted)?;
     }
     open_streams(&spawn.streams)?;
     if let Some((descriptor, number)) = spawn.passed {
@@ -206,9 +206,18 @@ fn become_program(
         raw::duplicate(descriptor.as_raw_fd(), number).map_err(at(SpawnStage::Descriptor))?;
     }
     if let Some((wanted, refused)) = spawn.privileges {
-        privileges::limit(wanted, refused)?;
+        privileges::limit(wanted, refused, false)?;
     }
     raw::set_mask(spawn.blocked).map_err(at(SpawnStage::Signals))?;
+    // From here on the user may stop this process, and with it the parent, which sleeps until it is the program. So what
+    // follows is what can't be done before.
+    if let Some((uid, _)) = spawn.ids {
+        end_switch(uid).map_err(at(SpawnStage::User))?;
+    }
+    if let Some((wanted, refused)) = spawn.privileges {
+        privileges::at_last(wanted)?;
+        privileges::limit(wanted, refused, true)?;
+    }
     Err((SpawnStage::Execute, execute(&spawn.arguments, &spawn.environment)))
 }
 
@@ -285,13 +294,22 @@ fn open_streams(streams: &[Stream<'_>; 3]) -> Result<(), (SpawnStage, Errno)> {
     Ok(())
 }
 
-/// Groups, then gid, then uid: after the uid there is no right left to change the others.
-fn switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)> {
+/// Groups, then gid, then the effective uid: it decides what may be opened. The real and the saved one, by which others
+/// may signal a process (kill(2)), stay who they are, and give the right to go on.
+fn begin_switch(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (SpawnStage, Errno)> {
     if !raw::has_groups(groups) {
         raw::setgroups(groups).map_err(|errno| (SpawnStage::Groups, errno))?;
     }
     raw::setresgid(gid).map_err(|errno| (SpawnStage::Group, errno))?;
-    raw::setresuid(uid).map_err(|errno| (SpawnStage::User, errno))
+    raw::set_users(u32::MAX, uid, u32::MAX).map_err(|errno| (SpawnStage::User, errno))
+}
+
+/// All three, for good: what was granted must have been done. After that there is no right left to change them.
+fn end_switch(uid: u32) -> Result<(), Errno> {
+    raw::setresuid(uid)?;
+    let now = getresuid()?;
+    let all = [now.real, now.effective, now.saved].iter().all(|id| id.as_raw() == uid);
+    if all { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Whatever is open from `first` on is closed on exec. Where close_range(2) is refused, it is listed and closed one by one.

@@ -65,7 +65,7 @@ pub fn begin() -> Result<Option<Identity>, u8> {
                 return Err(cannot_be(errno));
             }
         }
-        raw::hide_variables(|name| inherited::is_dropped(name) || inherited::is_zeis(name));
+        raw::hide_variables(|name, value| inherited::is_dropped(name, value) || inherited::is_zeis(name));
         elevation::accept().map(Some)
     } else {
         credentials::give_up_setuid().map(|()| None)

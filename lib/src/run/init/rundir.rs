@@ -13,12 +13,13 @@ use crate::paths::{self, Candidate, Seeker};
 use crate::protocol::changes::REPORTS;
 use crate::protocol::status;
 use crate::run::journal;
-use crate::run::place::{give, has, make_way};
+use crate::run::place::{give, has, is_regular, make_way};
 use crate::sys::elevation::{self, as_root};
 use crate::sys::{credentials, deliver, event, ledger, lock, process, raw};
+use nix::NixPath;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, umask};
+use nix::fcntl::{AtFlags, FcntlArg, Flock, FlockArg, OFlag, fcntl, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat, umask};
 use nix::unistd::{Uid, UnlinkatFlags, fchown, geteuid, mkdir, mkfifoat, unlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -139,8 +140,11 @@ fn try_place(candidate: &Candidate) -> Result<RunDir, Errno> {
     let control = make_fifo(&init, paths::CONTROL, None)?;
     let journal = journal::make(&init).ok();
     event::provide(&init, paths::EVENT);
-    if let Ok(services) = openat(&directory, paths::SERVICES, directory_flags(), Mode::empty()) {
-        clear(&services)?;
+    match open_private(&directory, paths::SERVICES) {
+        Ok(services) => clear(&services)?,
+        Err(Errno::EPERM) => return Err(Errno::EPERM),
+        // It is made, or takes no directory's place.
+        Err(_) => {}
     }
     let services = make_directory(&directory, paths::SERVICES)?;
     Ok(RunDir { directory, services, control, journal, lock, group: None })
@@ -167,21 +171,35 @@ fn open_own(path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         if !is_zeis(&directory)? {
             return Err(Errno::ENOTEMPTY);
         }
-        // Who may write there could be faster with all that follows. Anything else waits for the lock: that of a live zei
-        // is as that one wants it.
+        // Who may write there could be faster with all that follows, and was perhaps faster than the look at it. Anything
+        // else waits for the lock: that of a live zei is as that one wants it.
         if stat.st_mode & 0o022 != 0 {
             fchmod(&directory, mode)?;
+            if !is_zeis(&directory)? {
+                return Err(Errno::ENOTEMPTY);
+            }
         }
     }
     Ok(directory)
 }
 
-/// Whether a directory is empty, or holds what zei makes and nothing else.
+/// Whether a directory is empty, or holds what zei makes and nothing else. What another user has made there under the same
+/// names is not zei's: he could change what lies in it.
 fn is_zeis(directory: &OwnedFd) -> Result<bool, Errno> {
     let names = names(directory)?;
-    let known = |name: &CString| [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes());
+    let is_private = |name: &CString| {
+        fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| is_private(&stat))
+    };
+    let known = |name: &CString| {
+        [paths::INIT, paths::SERVICES].iter().any(|own| own.as_bytes() == name.as_bytes()) && is_private(name)
+    };
     let has_init = names.iter().any(|name| name.as_bytes() == paths::INIT.as_bytes());
     Ok(names.is_empty() || (has_init && names.iter().all(known)))
+}
+
+/// Whether nobody but this user and root can have made it, or can write to it.
+fn is_private(stat: &FileStat) -> bool {
+    [0, geteuid().as_raw()].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
 }
 
 fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
@@ -190,7 +208,13 @@ fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(errno),
     }
-    openat(parent, name, directory_flags(), Mode::empty())
+    open_private(parent, name)
+}
+
+/// Opens a directory that nobody else has made or can write to (EPERM).
+fn open_private<P: ?Sized + NixPath>(parent: &OwnedFd, name: &P) -> Result<OwnedFd, Errno> {
+    let directory = openat(parent, name, directory_flags(), Mode::empty())?;
+    if is_private(&fstat(&directory)?) { Ok(directory) } else { Err(Errno::EPERM) }
 }
 
 /// The same where something else may have its name.
@@ -207,6 +231,12 @@ fn make_fifo(parent: &OwnedFd, name: &str, group: Option<u32>) -> Result<OwnedFd
     mkfifoat(parent, name, Mode::from_bits_truncate(0o600))?;
     let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fifo = openat(parent, name, flags, Mode::empty())?;
+    // The same that was made, and known by no other name.
+    let stat = fstat(&fifo)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+    if (kind, stat.st_uid, stat.st_nlink) != (SFlag::S_IFIFO, geteuid().as_raw(), 1) {
+        return Err(Errno::EPERM);
+    }
     if let Some(user) = elevation::rest() {
         fchown(&fifo, Some(Uid::from_raw(user)), None)?;
     }
@@ -233,7 +263,7 @@ pub fn cannot_give(group: u32, errno: Errno) -> String {
 
 impl RunDir {
     fn make_service(&self, name: ServiceName, needs: &str) -> Result<OwnedFd, Errno> {
-        let directory = make_directory(&self.services, name.as_str())?;
+        let directory = remake_directory(&self.services, name.as_str())?;
         if !needs.is_empty() {
             // For people only: without room for it the service lives as well.
             let _no_room = write_needs(&directory, paths::NEEDS, needs);
@@ -395,11 +425,16 @@ const OWN: [&str; 8] = [
 /// in one that zei did not make stays, and the directory with it.
 fn clear(services: &OwnedFd) -> Result<(), Errno> {
     for name in names(services)? {
-        let open = || openat(services, name.as_c_str(), directory_flags(), Mode::empty());
-        let Ok(held) = open() else {
+        let open = || open_private(services, name.as_c_str());
+        let held = match open() {
+            Ok(held) => held,
+            // Somebody else's: nothing in it is believed or touched, and where a service needs the name, it makes way.
+            Err(Errno::EPERM) => continue,
             // No directory: it could only stand in a service's way.
-            unlinkat(services, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
-            continue;
+            Err(_) => {
+                unlinkat(services, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+                continue;
+            }
         };
         outlive(held);
         let directory = open()?;
@@ -429,6 +464,10 @@ fn outlive(service: OwnedFd) {
         Err(Errno::ENOSYS) => None,
         Err(_) => return,
     };
+    // Its pid may be another's by now, and whoever may read the directory can hold its lock.
+    if !process::is_own_program(supervisor, super::shared::SUPERVISOR) {
+        return;
+    }
     let held = held.as_ref().map(OwnedFd::as_fd);
     if !process::ends_within(supervisor, held, LEFTOVER_GRACE) {
         let _may_be_gone = match held {
@@ -440,8 +479,8 @@ fn outlive(service: OwnedFd) {
 }
 
 fn supervisor(service: &OwnedFd) -> Option<u32> {
-    let file =
-        openat(service, paths::STATUS, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = openat(service, paths::STATUS, flags, Mode::empty()).ok().filter(is_regular)?;
     let mut content = [0; status::MAX];
     let length = nix::unistd::read(&file, &mut content).ok()?;
     Some(status::Status::decode(content.get(..length)?)?.supervisor)

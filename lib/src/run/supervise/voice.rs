@@ -11,7 +11,6 @@ use crate::protocol::last;
 use crate::protocol::notify::{self, Doing, Notice, Watchdog};
 use crate::run;
 use crate::sys::notify::Socket;
-use crate::sys::owned::Owner;
 use crate::sys::pipe::Readiness;
 use crate::sys::{ledger, logpipe, process, raw};
 use crate::text::{self, Text};
@@ -254,7 +253,7 @@ impl Supervisor<'_> {
             return;
         }
         let adopted = self.orphans;
-        let is_own = |pid| self.adopted && adopted.marks.owner(pid) == Owner::Service(adopted.index);
+        let is_own = |pid| self.adopted && adopted.include(pid);
         let Some(held) = process::hold(pid, is_own) else { return };
         self.feed(Event::MainIs(held.process));
         if self.service.process == Some(held.process) {

@@ -3,7 +3,7 @@
 //! Owns: the marks, and what a killed supervisor has left. Must never: send a signal.
 
 use super::Targets;
-use crate::sys::process::{self, all_children, is_zombie, listed_children, soft_locks};
+use crate::sys::process::{self, all_children, is_zombie, listed_children, parent, soft_locks};
 use crate::sys::raw;
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
@@ -92,7 +92,35 @@ impl Orphans {
             // This process itself is one of them, unless zei-init is gone and its children are another's.
             return nix::unistd::getppid().as_raw().unsigned_abs() == self.init;
         }
-        children.into_iter().rev().take(NEWEST).any(is_left) || process::exists(is_left)
+        children.into_iter().rev().take(NEWEST).any(is_left)
+            || process::exists(|pid| is_left(pid) && self.is_within_reach(pid))
+    }
+
+    /// Whether a process is one of them, or lies below one.
+    pub fn include(&self, pid: u32) -> bool {
+        self.is_marked(pid, false) && self.is_within_reach(pid)
+    }
+
+    /// Whether a process that is marked can be found and killed by its mark: from it up to zei-init, or to this process,
+    /// all are. Any process can give itself a mark that it has read elsewhere; below another service's supervisor, which
+    /// has none, it is that one's.
+    fn is_within_reach(&self, pid: u32) -> bool {
+        // A longer line has begun again, as its members ended, or is one whose first member is found by itself.
+        const STEPS: usize = 4096;
+        let own = std::process::id();
+        let mut at = pid;
+        for _step in 0..STEPS {
+            match parent(at) {
+                Some(up) if up == self.init || up == own => return true,
+                Some(up) if self.is_marked(up, false) => at = up,
+                // Its parent has ended meanwhile, and it has another one.
+                Some(up) if parent(at) != Some(up) => {}
+                // It has ended itself: what it has made is asked for anew.
+                None if at != pid => at = pid,
+                Some(_) | None => return false,
+            }
+        }
+        false
     }
 
     /// One that lives. Held first: as long as it has not ended, its pid is no other's. Without pidfd (ENOSYS) by its pid.

@@ -30,12 +30,12 @@ pub fn environment() -> impl Iterator<Item = &'static CStr> + Clone {
     })
 }
 
-/// From now on this process, and what it executes, sees no variable whose name is meant; what has no name is not seen
-/// either. The strings stay where they are.
-pub fn hide_variables(is_hidden: impl Fn(&[u8]) -> bool) {
+/// From now on this process, and what it executes, sees no variable whose name and value are meant; what has no name is
+/// not seen either. The strings stay where they are.
+pub fn hide_variables(is_hidden: impl Fn(&[u8], &[u8]) -> bool) {
     let stays = |variable: &&CStr| {
-        let text = variable.to_bytes();
-        text.iter().position(|byte| *byte == b'=').and_then(|end| text.get(..end)).is_some_and(|name| !is_hidden(name))
+        let mut parts = variable.to_bytes().splitn(2, |byte| *byte == b'=');
+        matches!((parts.next(), parts.next()), (Some(name), Some(value)) if !is_hidden(name, value))
     };
     let kept: Vec<*const c_char> =
         environment().filter(stays).map(CStr::as_ptr).chain(core::iter::once(ptr::null())).collect();

@@ -19,8 +19,9 @@
 //! TEXT    the bytes of the line as they are: all but newline may come, and there may be none
 //! ```
 //!
-//! A record is never longer than [`LONGEST`]. A reader passes over a line that is no record, and waits for the end of a last line that has no newline yet: it has
-//! met a write half-way. A stream's last piece can be missing, where its writer died.
+//! A record is never longer than [`LONGEST`]. A reader passes over a line that is no record, and waits for the end of a
+//! last line that has no newline yet: it has met a write half-way. A stream's last piece can be missing, where its
+//! writer died.
 //!
 //! # Version log
 //!

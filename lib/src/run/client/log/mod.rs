@@ -90,6 +90,8 @@ struct Session<'a> {
     merge: Merge,
     /// Which of them may have something to tell.
     awake: BTreeSet<usize>,
+    /// Those that can't be shown, which has been said.
+    refused: Vec<ServiceName>,
     code: u8,
 }
 
@@ -102,8 +104,18 @@ impl<'a> Session<'a> {
             Some(Since::Ago(span)) => clock::wall().saturating_sub(span.0),
             Some(Since::At(time)) => time,
         };
-        let (merge, awake) = (Merge::default(), BTreeSet::new());
-        let mut session = Session { place, kept, since, form, ear, sources: Vec::new(), merge, awake, code: exit::OK };
+        let mut session = Session {
+            place,
+            kept,
+            since,
+            form,
+            ear,
+            sources: Vec::new(),
+            merge: Merge::default(),
+            awake: BTreeSet::new(),
+            refused: Vec::new(),
+            code: exit::OK,
+        };
         let chosen = match kept.services.as_slice() {
             [] => (place.services().all)()?,
             words => names::select(&place.services(), words, Scope::Everything)?,
@@ -124,19 +136,26 @@ impl<'a> Session<'a> {
             self.awake.insert(known);
             return;
         }
-        let mut source = match Source::open(self.place, name, self.ear.is_some()) {
-            Ok(source) => source,
-            Err(failure) => return self.fail(&failure),
-        };
-        if !source.is_kept() && self.kept.services.iter().any(|word| word == name.as_str()) {
-            return self.fail(&Failure::new(exit::NOT_TRUE, format!("{name} keeps no log: {NOT_KEPT}")));
-        }
-        if !source.is_kept() && self.ear.is_none() {
+        if self.refused.contains(&name) {
             return;
         }
+        let is_named = self.kept.services.iter().any(|word| word == name.as_str());
+        let mut source = match Source::open(self.place, name, self.ear.is_some()) {
+            Ok(source) if source.is_kept() => source,
+            Ok(_) if is_named => {
+                let failure = Failure::new(exit::NOT_TRUE, format!("{name} keeps no log: {NOT_KEPT}"));
+                return self.refuse(name, &failure);
+            }
+            // It may keep one yet.
+            Ok(source) if self.ear.is_some() => source,
+            Ok(_) => return,
+            Err(failure) => return self.refuse(name, &failure),
+        };
         if let Some(lines) = lines {
             let skipped = source.skip_to_last(lines, |line| is_wanted(self.kept, self.since, line));
-            skipped.unwrap_or_else(|failure| self.fail(&failure));
+            if let Err(failure) = skipped {
+                return self.refuse(name, &failure);
+            }
         }
         self.awake.insert(self.sources.len());
         self.sources.push(source);
@@ -162,6 +181,11 @@ impl<'a> Session<'a> {
             };
             self.fail(&Failure::new(exit::NOT_TRUE, message));
         }
+    }
+
+    fn refuse(&mut self, name: ServiceName, failure: &Failure) {
+        self.refused.push(name);
+        self.fail(failure);
     }
 
     /// Tells a failure at once; the first one's code is the program's.
@@ -224,7 +248,10 @@ impl<'a> Session<'a> {
         match found {
             Ok(Some(line)) => self.merge.push(index, line),
             Ok(None) => {}
-            Err(failure) => self.fail(&failure),
+            Err(failure) => {
+                source.close();
+                self.fail(&failure);
+            }
         }
     }
 

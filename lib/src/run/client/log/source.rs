@@ -103,6 +103,12 @@ impl<'a> Source<'a> {
         self.ending = true;
     }
 
+    /// Nothing more can be read.
+    pub(super) fn close(&mut self) {
+        (self.current, self.bounded, self.ending) = (None, true, true);
+        self.next.clear();
+    }
+
     /// Whether something may be missing before the next line.
     pub(super) fn take_missed(&mut self) -> bool {
         std::mem::take(&mut self.missed)

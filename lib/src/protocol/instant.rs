@@ -111,14 +111,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_what_another_writes_and_is_read_back(milliseconds in 0..=LAST) {
-            let text = encoded(milliseconds);
-            #[cfg(feature = "client")]
-            {
-                let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(milliseconds);
-                prop_assert_eq!(&humantime::format_rfc3339_millis(time).to_string(), &text);
-            }
-            prop_assert_eq!(parse(text.as_bytes()), Some(milliseconds));
+        fn what_is_written_is_read_back(milliseconds in 0..=LAST) {
+            prop_assert_eq!(parse(&encode(milliseconds)), Some(milliseconds));
         }
 
         #[test]

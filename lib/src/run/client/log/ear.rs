@@ -46,7 +46,7 @@ impl<'a> Ear<'a> {
     pub(super) fn open(place: &'a Place) -> Ear<'a> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
         let mut ear = Ear { place, inotify, services: None, watched: HashMap::new() };
-        ear.services = ear.watch(paths::SERVICES, AddWatchFlags::empty());
+        ear.services = ear.watch(paths::SERVICES, AddWatchFlags::IN_MOVE_SELF);
         if ear.services.is_none() {
             ear.inotify = None;
         }
@@ -72,15 +72,22 @@ impl<'a> Ear<'a> {
     /// What has been heard since it was asked last.
     pub(super) fn heard(&mut self) -> Vec<Heard> {
         let Some(inotify) = &self.inotify else { return vec![Heard::Anything] };
-        let mut heard = Vec::new();
+        let (mut heard, mut is_deaf) = (Vec::new(), false);
         while let Ok(events) = inotify.read_events() {
             for event in &events {
                 let what = meaning(event, self.services, &self.watched);
                 heard.extend(what.filter(|what| !heard.contains(what)));
-                if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+                let is_gone = event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF);
+                is_deaf |= is_gone && Some(event.wd) == self.services;
+                if is_gone {
                     self.watched.remove(&event.wd);
                 }
             }
+        }
+        if is_deaf {
+            // Somebody has removed all that it listened to, and zei makes it anew: from now on one looks.
+            self.inotify = None;
+            heard.push(Heard::Anything);
         }
         heard
     }

@@ -161,6 +161,13 @@ fn a_reader_that_missed_a_rotation_says_so_and_goes_on_with_all_that_is_there() 
     writer.line();
     assert_eq!(shown(&mut source), ["5"]);
     assert!(!source.take_missed());
+    // Two take nothing away from whoever had read all, which it can't know.
+    for _ in 0..2 {
+        writer.rotate();
+        writer.line();
+    }
+    assert_eq!(shown(&mut source), ["6", "7"]);
+    assert!(source.take_missed());
 }
 
 #[test]

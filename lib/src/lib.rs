@@ -7,13 +7,14 @@
 //!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
 //!         protocol   level 1  the wire formats that users see: control, status, last, boundary, notify
 //!           exit, schedule   level 0  the exit codes; cron expressions; signal and near are for their messages
-//!             endpoint name near paths pattern signal text   level 0, using nothing
+//!             calendar endpoint name near paths pattern signal text   level 0, using nothing
 //! ```
 //!
 //! A module uses what stands below it and nothing else. `config` and `sys` never import each other; what stands
 //! below them touches neither system nor clock nor environment. The programs use `run` and the words of its
 //! arguments. `tests/tests/tidy.rs` holds all of that.
 
+pub mod calendar;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod endpoint;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! /run/zei/init/{lock,control,acks,status,event,events,sources,report.0 ...}
-//! /run/zei/services/NAME/{control,acks,status,event,needs,last}
+//! /run/zei/services/NAME/{control,acks,status,event,needs,last,log,log.old}
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -45,6 +45,10 @@ pub const NEEDS: &str = "needs";
 pub const NEW_NEEDS: &str = "needs.new";
 /// The last lines of a service whose output is pumped (see `protocol::last`).
 pub const LAST: &str = "last";
+/// The kept output of a service (see `protocol::log`).
+pub const LOG: &str = "log";
+/// What of it came before the last rotation.
+pub const OLD_LOG: &str = "log.old";
 /// What the configuration was read from (see `protocol::sources`).
 pub const SOURCES: &str = "sources";
 /// The same, until it takes the other's place.

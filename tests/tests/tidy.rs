@@ -14,6 +14,7 @@ use zei_tests::source::{Source, paths_from, root, sources};
 /// Each module of the library, and the modules that it may use. It is in the order of the levels, so a module
 /// only ever uses what stands above it.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("calendar", LEAVES),
     ("endpoint", LEAVES),
     ("name", LEAVES),
     ("near", LEAVES),
@@ -22,8 +23,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("signal", LEAVES),
     ("text", LEAVES),
     ("exit", &["signal"]),
-    ("schedule", &["near"]),
-    ("protocol", &["name", "near", "paths", "signal", "text", "exit"]),
+    ("schedule", &["calendar", "near"]),
+    ("protocol", &["calendar", "name", "near", "paths", "signal", "text", "exit"]),
     ("model", &["name", "near", "paths", "signal", "text", "exit", "protocol"]),
     (
         "config",
@@ -60,7 +61,7 @@ const BINS_MAY_USE: &[&str] = &[
 const IMPURE: &[&str] =
     &["nix", "libc", "std::fs", "std::env", "std::io", "std::net", "std::process", "std::thread", "std::time"];
 const PURE: &[&str] =
-    &["endpoint", "pattern", "schedule", "name", "near", "signal", "text", "exit", "protocol", "model"];
+    &["calendar", "endpoint", "pattern", "schedule", "name", "near", "signal", "text", "exit", "protocol", "model"];
 
 /// The longest Rust file, in lines.
 const LONGEST: usize = 500;

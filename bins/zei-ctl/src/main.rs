@@ -1,4 +1,4 @@
-//! Client of a running zei: list, status, start, stop, restart, signal, apply, events, why.
+//! Client of a running zei: list, status, start, stop, restart, signal, apply, events, log, why.
 //!
 //! Owns: the command line. Must never: do anything but hand it over; `report` prints.
 
@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use zei::model::time::Span;
 use zei::protocol::control;
-use zei::run::client::{self, Options, Patience, Until, Verb};
+use zei::protocol::log::Stream;
+use zei::run::client::{self, Kept, Options, Patience, Until, Verb};
 use zei::{exit, signal};
 
 #[cfg(test)]
@@ -69,6 +70,27 @@ enum Command {
         /// Print what has happened so far, and end
         #[arg(long)]
         no_follow: bool,
+    },
+    /// Show the kept output of services, all of it; without SERVICE: of all that keep a log
+    #[command(visible_alias = "logs")]
+    Log {
+        #[arg(value_name = "SERVICE")]
+        services: Vec<String>,
+        /// Go on with what comes, until zei ends; begin with the last 10 lines of each
+        #[arg(short, long)]
+        follow: bool,
+        /// Only the last N lines of each service
+        #[arg(short = 'n', long, visible_alias = "tail", value_name = "N")]
+        lines: Option<usize>,
+        /// Only what came in this length of time (10m), or since then (2026-11-22T14:20:02Z)
+        #[arg(long, value_parser = client::since, value_name = "TIME")]
+        since: Option<client::Since>,
+        /// Only standard output, or only standard error
+        #[arg(long, value_enum, value_name = "STREAM")]
+        stream: Option<Side>,
+        /// Show the time before each line
+        #[arg(short, long)]
+        timestamps: bool,
     },
     /// Start services and what they depend on
     Start {
@@ -195,6 +217,12 @@ enum Event {
     Done,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Side {
+    Out,
+    Err,
+}
+
 fn main() -> ExitCode {
     ExitCode::from(match Cli::try_parse() {
         Ok(cli) => run(cli),
@@ -219,6 +247,10 @@ fn verb(command: Command) -> Result<Verb, clap_complete::Shell> {
         Command::Tree { services } => Verb::Tree { services },
         Command::Why { services } => Verb::Why { services },
         Command::Events { services, since, no_follow } => Verb::Events { services, since, follow: !no_follow },
+        Command::Log { services, follow, lines, since, stream, timestamps } => {
+            let stream = stream.map(Side::get);
+            Verb::Log(Kept { services, follow, lines, since, stream, timestamps })
+        }
         Command::Start { services, no_deps: false } => services.get(control::Verb::Start),
         Command::Start { services, no_deps: true } => services.get(control::Verb::StartAlone),
         Command::Once { services } => services.get(control::Verb::Once),
@@ -257,6 +289,15 @@ impl Services {
 impl Waiting {
     fn get(self) -> Patience {
         Patience { no_wait: self.no_wait, timeout: self.timeout }
+    }
+}
+
+impl Side {
+    fn get(self) -> Stream {
+        match self {
+            Side::Out => Stream::Out,
+            Side::Err => Stream::Err,
+        }
     }
 }
 

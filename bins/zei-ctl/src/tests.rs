@@ -51,6 +51,9 @@ fn arguments_become_what_they_say() {
         ("zei-ctl tree web db", r#"Tree { services: ["web", "db"] }"#),
         ("zei-ctl events", "Events { services: [], since: None, follow: true }"),
         ("zei-ctl events web --since 10m --no-follow", "since: Some(Ago(Span(600000))), follow: false"),
+        ("zei-ctl log", "services: [], follow: false, lines: None, since: None, stream: None, timestamps: false"),
+        ("zei-ctl logs -ft web -n 5 --stream err", "follow: true, lines: Some(5), since: None, stream: Some(Err),"),
+        ("zei-ctl log --tail 5 --since 1h30m", "lines: Some(5), since: Some(Ago(Span(5400000)))"),
         ("zei-ctl kill web", "default: Some(9)"),
         ("zei-ctl signal web:HUP", "default: None"),
         ("zei-ctl wait web", "until: Ready"),
@@ -68,6 +71,8 @@ fn arguments_become_what_they_say() {
         "zei-ctl stop a --timeout x",
         "zei-ctl reload",
         "zei-ctl events --since never",
+        "zei-ctl log -n few",
+        "zei-ctl log --stream zei",
     ] {
         assert!(verb(line).is_err(), "{line}");
     }

@@ -3,8 +3,10 @@
 pub mod boundary;
 pub mod changes;
 pub mod control;
+pub mod instant;
 pub mod journal;
 pub mod last;
+pub mod log;
 pub mod needs;
 pub mod notify;
 pub mod sources;

@@ -13,7 +13,7 @@
 //!   one at its end, and those in a doubled hour come when the clock first shows them.
 
 use super::Schedule;
-use super::calendar::Seconds;
+use crate::calendar::Seconds;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 

@@ -3,12 +3,11 @@
 //! Owns: the reading of an expression, with a sentence for each way to get it wrong. Must never: read a clock,
 //! or know where it is used.
 
-mod calendar;
 #[cfg(feature = "cron")]
 mod instants;
 
+use crate::calendar::{self, Date, Seconds};
 use crate::near;
-use calendar::{Date, Seconds};
 use croner::parser::{CronParser, Year};
 use croner::{Cron, CronPattern, Weekday};
 

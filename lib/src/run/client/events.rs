@@ -8,6 +8,7 @@ use super::{Failure, Output, json, names, put};
 use crate::exit::{self, Exit};
 use crate::model::time::{Span, Time};
 use crate::paths;
+use crate::protocol::instant;
 use crate::protocol::journal::{Entry, INIT, RECORD};
 use crate::signal;
 use crate::sys::clock;
@@ -16,7 +17,7 @@ use nix::unistd::{Whence, lseek};
 use serde::Serialize;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// So many records are read at a time.
 const BATCH: usize = 64;
@@ -234,10 +235,10 @@ fn line(entry: &Entry, seq: u64) -> String {
 
 /// A point in time as RFC 3339 has it, in UTC, to the millisecond.
 fn wall(milliseconds: u64) -> String {
-    UNIX_EPOCH
-        .checked_add(Duration::from_millis(milliseconds))
-        .filter(|_| milliseconds < 253_402_300_800_000)
-        .map_or_else(|| "?".to_string(), |time| humantime::format_rfc3339_millis(time).to_string())
+    match milliseconds {
+        0..=instant::LAST => String::from_utf8_lossy(&instant::encode(milliseconds)).into_owned(),
+        _ => "?".to_string(),
+    }
 }
 
 #[derive(Serialize)]
@@ -257,8 +258,10 @@ mod tests {
     use super::super::fake::Zei;
     use super::*;
     use nix::fcntl::{FallocateFlags, fallocate};
+    use proptest::prelude::*;
     use serde_json::Value;
     use std::fs::OpenOptions;
+    use std::time::Duration;
 
     fn entry(service: &str, run: u32) -> Entry {
         let at = 1000 + u64::from(run);
@@ -373,6 +376,15 @@ mod tests {
         assert!(drained(&mut reader, &place, &all()).is_empty());
         web.note(&entry("web", 17));
         assert_eq!(runs(&drained(&mut reader, &place, &all())), [17]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_written_as_another_writes_it(milliseconds in 0..=instant::LAST) {
+            let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
+            prop_assert_eq!(wall(milliseconds), humantime::format_rfc3339_millis(time).to_string());
+            prop_assert_eq!(wall(instant::LAST + 1 + milliseconds), "?");
+        }
     }
 
     #[test]

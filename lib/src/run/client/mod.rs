@@ -13,6 +13,7 @@ mod events;
 #[cfg(test)]
 mod fake;
 mod graph;
+mod log;
 mod names;
 mod place;
 mod show;
@@ -25,6 +26,7 @@ mod why;
 mod words;
 
 pub use events::{Since, since};
+pub use log::Kept;
 pub use wait::Until;
 
 use crate::exit;
@@ -115,6 +117,8 @@ pub enum Verb {
         /// Until zei ends; otherwise only what has happened so far.
         follow: bool,
     },
+    /// The kept output of services.
+    Log(Kept),
     /// The tree becomes what the configuration says.
     Apply {
         /// Only show what differs.
@@ -243,6 +247,7 @@ fn perform(options: &Options) -> Result<Output, Failure> {
             wait::for_all(&place, &services, *until, *timeout, options.json)
         }
         Verb::Events { services, since, follow } => events::events(&find()?, services, *since, *follow),
+        Verb::Log(kept) => log::log(&place::find_left(options.run.as_deref())?, kept, options.json),
         Verb::Apply { dry_run, patience } => Ok(apply::apply(&find()?, *dry_run, *patience, options.json)),
         Verb::Add { what, patience } => apply::add(&find()?, what, *patience, options.json),
         Verb::Forget { service, patience } => {
@@ -281,13 +286,18 @@ pub fn report(out: &str, err: &str, code: u8) -> u8 {
 /// Writes lines to standard output at once, for verbs that have much to say or never end; `false`: nobody reads it
 /// any more, which is no error.
 pub(crate) fn put(lines: &str) -> Result<bool, Failure> {
+    put_bytes(lines.as_bytes())
+}
+
+/// The same for what may be no text.
+pub(crate) fn put_bytes(lines: &[u8]) -> Result<bool, Failure> {
     let mut stdout = io::stdout().lock();
     if lines.is_empty() {
         // Only a pipe whose reader has gone has an event here.
         let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
         return Ok(!matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..)));
     }
-    match stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(lines).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::new(exit::SYSTEM, format!("can't write to standard output: {error}"))),

@@ -40,8 +40,15 @@ pub(crate) fn select(known: &Known<'_>, words: &[String], scope: Scope) -> Resul
     Ok(chosen)
 }
 
-fn is_pattern(word: &str) -> bool {
+/// Whether a word can mean services that are not there yet.
+pub(crate) fn is_pattern(word: &str) -> bool {
     word == "all" || word.contains(['*', '?', '['])
+}
+
+/// Whether words that have been read before mean a service that has come since.
+pub(crate) fn is_meant(words: &[String], name: &ServiceName) -> bool {
+    let known = Known { has: Box::new(|other| other == name), all: Box::new(|| Ok(vec![*name])) };
+    words.iter().any(|word| select(&known, std::slice::from_ref(word), Scope::Everything).is_ok())
 }
 
 fn matching(known: &Known<'_>, word: &str, scope: Scope) -> Result<Vec<ServiceName>, Failure> {

@@ -85,6 +85,19 @@ pub(crate) fn find(given: Option<&Path>) -> Result<Place, Failure> {
     search(&usual(), &owners())
 }
 
+/// As [`find`]; but where no zei is alive, one that has left kept output behind will do.
+pub(crate) fn find_left(given: Option<&Path>) -> Result<Place, Failure> {
+    find(given).or_else(|failure| {
+        let owners = owners();
+        let (candidates, owners) = match given {
+            Some(path) => (vec![Candidate { path: path.to_path_buf(), shared: false }], None),
+            None => (usual(), Some(owners.as_slice())),
+        };
+        let opened = candidates.iter().filter_map(|candidate| open(candidate, owners).ok());
+        opened.map(|(place, _)| place).find(Place::has_logs).ok_or(failure)
+    })
+}
+
 pub(super) fn search(candidates: &[Candidate], owners: &[u32]) -> Result<Place, Failure> {
     let mut tried = Vec::new();
     for candidate in candidates {
@@ -136,9 +149,8 @@ fn reserve_of_pid_1() -> Option<u32> {
     if real == effective { None } else { real.parse().ok() }
 }
 
-/// Opens a candidate if a live zei holds it; else says why not. `owners`: who may own it, and then it may be
-/// no symbolic link either.
-fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, String> {
+/// Opens a candidate; else says why not. `owners`: who may own it, and then it may be no symbolic link either.
+fn open(candidate: &Candidate, owners: Option<&[u32]>) -> Result<(Place, FileStat), String> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let flags = if owners.is_some() { flags | OFlag::O_NOFOLLOW } else { flags };
     let dir = openat(AT_FDCWD, &candidate.path, flags, Mode::empty()).map_err(|errno| match errno {
@@ -154,8 +166,13 @@ fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, Strin
         return Err("others may write to it".to_string());
     }
     let is_roots = stat.st_uid == 0 && stat.st_mode & 0o022 == 0;
-    let place =
-        Place { path: candidate.path.clone(), dir, owner: stat.st_uid, is_roots, asked: AtomicBool::new(false) };
+    let (path, asked) = (candidate.path.clone(), AtomicBool::new(false));
+    Ok((Place { path, dir, owner: stat.st_uid, is_roots, asked }, stat))
+}
+
+/// Opens a candidate if a live zei holds it; else says why not.
+fn examine(candidate: &Candidate, owners: Option<&[u32]>) -> Result<Place, String> {
+    let (place, stat) = open(candidate, owners)?;
     match place.found(|| place.locked(), |locked| *locked != Err(Errno::ENOENT)) {
         Ok(true) => Ok(place),
         Ok(false) => Err("left over, no live zei-init holds its lock".to_string()),
@@ -215,6 +232,17 @@ impl Place {
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(self.refused("read", file, errno)),
         }
+    }
+
+    /// Opens a file of kept output for reading.
+    pub(crate) fn open_log(&self, file: &str) -> nix::Result<File> {
+        self.open(file, OFlag::O_RDONLY).map(File::from)
+    }
+
+    fn has_logs(&self) -> bool {
+        let is_there = |name, file| self.open(&Target::Service(name).file(file), OFlag::O_PATH).is_ok();
+        let names = self.names().unwrap_or_default();
+        names.into_iter().any(|name| is_there(name, paths::LOG) || is_there(name, paths::OLD_LOG))
     }
 
     /// Opens the control FIFO for writing, having made sure that it is one and whose.

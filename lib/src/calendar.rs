@@ -11,6 +11,7 @@ pub const DAY: Seconds = 86_400;
 /// A date, with what is known of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Date {
+    /// Of the common era; 0 and below before it.
     pub year: i64,
     /// 1 to 12.
     pub month: u32,
@@ -37,6 +38,19 @@ impl Date {
         let small = |number: i64| u32::try_from(number).unwrap_or(0);
         // 1970-01-01 was a Thursday.
         Date { year, month: small(month), day: small(day), weekday: small((days + 4).rem_euclid(7)), days }
+    }
+
+    /// The date of these numbers, if there is one.
+    pub fn from_numbers(year: i64, month: u32, day: u32) -> Option<Date> {
+        if !((-9999..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day)) {
+            return None;
+        }
+        // Back the way that `of` comes.
+        let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let leaps = years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
+        let in_year = i64::from((153 * months + 2) / 5 + day) - 1;
+        let date = Date::of((365 * years + leaps + in_year - 719_468) * DAY);
+        ((date.year, date.month, date.day) == (year, month, day)).then_some(date)
     }
 
     /// Its first second.
@@ -79,6 +93,8 @@ mod tests {
                 (true, _) => (date.year, date.month + 1, 1),
             };
             assert_eq!((next.year, next.month, next.day), expected);
+            assert_eq!(Date::from_numbers(next.year, next.month, next.day), Some(next));
+            assert_eq!(Date::from_numbers(date.year, date.month, length + 1), None);
             assert_eq!(next.weekday, (date.weekday + 1) % 7);
             let month = date.next_month();
             assert_eq!((month.day, month.month), (1, date.month % 12 + 1), "{date:?}");

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Instant;
 use tempfile::TempDir;
-use zei::model::pump::Side;
+use zei::model::pump::{Format, Side};
 use zei::model::time::{Span, Time};
 use zei::name::ServiceName;
 use zei::paths;
@@ -31,10 +31,12 @@ const KEPT: &str = "it has not left by itself";
 pub const TOKEN: u64 = 0x5eed;
 
 /// A service whose output is pumped.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Service {
     /// Its name.
     pub name: &'static str,
+    /// How its lines look.
+    pub format: Format,
     /// The line that makes it ready.
     pub pattern: Option<&'static str>,
     /// Whether its standard output and error go to the container's.
@@ -44,7 +46,7 @@ pub struct Service {
 impl Service {
     /// Each stream goes to the container's of the same number.
     pub fn new(name: &'static str) -> Service {
-        Service { name, pattern: None, streams: [Some(Side::Out), Some(Side::Err)] }
+        Service { name, format: Format::Raw, pattern: None, streams: [Some(Side::Out), Some(Side::Err)] }
     }
 
     /// Its standard output alone is pumped.
@@ -112,6 +114,7 @@ impl Rig {
         }
         let wanted = Wanted {
             name: ServiceName::parse(service.name).expect("a name"),
+            format: service.format,
             pattern: service.pattern.map(str::to_owned),
             stdout: service.streams[0],
             stderr: service.streams[1],

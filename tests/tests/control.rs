@@ -72,7 +72,7 @@ fn a_signal_that_may_have_been_sent_when_its_supervisor_was_killed_is_not_sent_b
 
 #[test]
 fn a_killed_supervisor_is_replaced_at_once_and_there_are_never_two_instances() {
-    let tree = Tree::start(&format!("services:\n{}{}", service("web"), service("other")));
+    let tree = Tree::start(&format!("defaults: {{log: inherit}}\nservices:\n{}{}", service("web"), service("other")));
     let other = tree.until_state("other", State::Running);
     for _round in 0..2 {
         let before = tree.until_state("web", State::Running);

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Instant;
-use zei::model::pump::Side;
+use zei::model::pump::{Format, Side};
 use zei::model::time::Span;
 use zei_tests::lines::Lines;
 use zei_tests::process::switches;
@@ -60,6 +60,61 @@ fn a_mark_is_not_part_of_the_output_and_ends_the_line_before_it() {
     rig.leave();
     assert_eq!(text(&mut out), "run 1\nrun 2\nrun 3");
     assert_eq!(text(&mut err), "error 1\nerror 2\nerror 3\n");
+}
+
+#[test]
+fn each_line_bears_its_service_s_name_and_no_line_is_without_an_end() {
+    let labelled = |name| Service { format: Format::Prefix, ..Service::new(name) };
+    let (mut rig, mut out, mut err) = Rig::start(&[labelled("web"), labelled("worker")]);
+    rig.begin(0, 1);
+    write!(rig.stdout(0), "one\ntwo").unwrap();
+    rig.begin(0, 2);
+    assert_eq!(next(&mut out, 26), "web    | one\nweb    | two\n");
+    write!(rig.stdout(0), "three").unwrap();
+    // One that goes on is shown after a while, and broken for another's.
+    assert_eq!(next(&mut out, 14), "web    | three");
+    writeln!(rig.stdout(1), "other").unwrap();
+    assert_eq!(next(&mut out, 16), "\nworker | other\n");
+    writeln!(rig.stderr(0), " and four").unwrap();
+    assert_eq!(next(&mut err, 19), "web    |  and four\n");
+    write!(rig.stdout(0), " and five").unwrap();
+    assert!(rig.finish(ENOUGH));
+    drop(rig);
+    assert_eq!(text(&mut out), "web    |  and five\n");
+}
+
+#[test]
+fn the_output_is_kept_with_its_time_its_run_and_its_stream_and_never_more_than_there_is_room_for() {
+    let (mut rig, out, _err) = Rig::start(&[Service::new("web"), Service::new("other")]);
+    let _taken = Lines::from(out.into());
+    rig.begin(0, 1);
+    write!(rig.stdout(0), "one\ntwo").unwrap();
+    rig.begin(0, 2);
+    let kept = |rig: &Rig, name: &str| fs::read(rig.file(0).with_file_name(name)).unwrap_or_default();
+    let text_of = |bytes: &[u8]| -> Vec<(Option<u64>, &'static str, String)> {
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap());
+        let record = |line| zei::protocol::log::parse(line).unwrap();
+        let told =
+            |line| (record(line).run, record(line).stream.word(), String::from_utf8_lossy(record(line).text).into());
+        lines.map(told).collect()
+    };
+    rig.last(0, |before, _| before.ends_with("two\n"));
+    assert_eq!(text_of(&kept(&rig, "log")), [(Some(1), "out", "one".into()), (Some(1), "out", "two".into())]);
+    rig.kill();
+    rig.restart();
+    for number in 0..20_000 {
+        writeln!(rig.stdout(0), "line {number}").unwrap();
+    }
+    writeln!(rig.stderr(0), "the end").unwrap();
+    rig.last(0, |_, run| run.contains("line 19999\n") && run.contains("the end\n"));
+    let (old, new) = (kept(&rig, "log.old"), kept(&rig, "log"));
+    assert!(old.len() <= 65536 && new.len() <= 65536 && old.len() + new.len() > 65536);
+    let all = text_of(&[old, new].concat());
+    let numbers: Vec<usize> = all.iter().filter_map(|(_, _, text)| text.strip_prefix("line ")?.parse().ok()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1) && numbers.ends_with(&[19_999]), "{numbers:?}");
+    assert!(all.contains(&(Some(2), "err", "the end".into())));
+    let mode = fs::metadata(rig.file(0).with_file_name("log")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
 }
 
 /// A line that says by itself whether it is whole.
@@ -159,9 +214,9 @@ fn a_stream_that_nobody_takes_holds_up_only_itself() {
     let mut rig = Rig::into(&services, [writer.into(), err_end.into()]);
     rig.begin(0, 1);
     rig.begin(1, 1);
-    // More than its log pipe takes, so that it comes to wait.
+    // More than can wait, so that it comes to wait itself.
     let mut loud = rig.stdout(0);
-    let writes = std::thread::spawn(move || loud.write_all("a line\n".repeat(20_000).as_bytes()).unwrap());
+    let writes = std::thread::spawn(move || loud.write_all("a line\n".repeat(200_000).as_bytes()).unwrap());
     writeln!(rig.stderr(0), "the same service").unwrap();
     assert_eq!(next(&mut err, 17), "the same service\n");
     writeln!(rig.stderr(1), "another service").unwrap();

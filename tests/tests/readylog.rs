@@ -36,7 +36,7 @@ const ECHO: &str =
 
 fn echo(pattern: &str) -> String {
     format!(
-        "services:\n  web:\n    ready: {{log: '{pattern}'}}\n    restart: always\n    restart_delay: 0\n    \
+        "defaults: {{log: inherit}}\nservices:\n  web:\n    ready: {{log: '{pattern}'}}\n    restart: always\n    restart_delay: 0\n    \
          shell: 'rm -f $D/go; {ECHO}'\n  app: {{command: [sleep, infinity], depends_on: [web]}}\n"
     )
 }

@@ -204,7 +204,8 @@ fn without_any_place_for_a_run_directory_services_run_without_control_and_one_li
     let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
     let _files = [InTheWay::of(&format!("/tmp/zei-{UID}")), InTheWay::of(&format!("/dev/shm/zei-{UID}-{namespace}"))];
     let plan = Plan::new(
-        "services:\n  a: {shell: 'echo a $$ >$J; exec sleep infinity', restart: always, restart_delay: 0}\n  \
+        "defaults: {log: inherit}\nservices:\n  a: {shell: 'echo a $$ >$J; exec sleep infinity', restart: always, \
+         restart_delay: 0}\n  \
          b: {shell: 'echo b $$ >$J; exec sleep infinity', depends_on: [a]}\n",
     )
     .nameless()

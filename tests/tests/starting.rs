@@ -139,7 +139,7 @@ fn a_program_that_could_not_be_executed_is_told_from_one_that_exited_with_127_or
 #[test]
 fn output_goes_where_the_configuration_says() {
     let tree = Tree::start(
-        "services:\n  \
+        "defaults: {log: inherit}\nservices:\n  \
          swap: {shell: 'echo to-err; echo to-out >&2', stdout: /dev/stderr, stderr: /dev/stdout}\n  \
          file: {shell: 'echo new; echo joined >&2', stdout: '@D/log', stderr: stdout, depends_on: [old]}\n  \
          old: {shell: 'umask 0; echo old >@D/log', oneshot: true}\n  \

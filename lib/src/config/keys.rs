@@ -174,7 +174,7 @@ pub const KEYS: &[Key] = &[
     key(Id::Stdout, "stdout", &[], ALL, "a path, /dev/stdout, /dev/stderr, null, inherit"),
     key(Id::Stderr, "stderr", &[], ALL, "a path, /dev/stdout, /dev/stderr, null, inherit, or stdout to join them"),
     key(Id::JsonLogs, "json_logs", &[], ALL, "its lines are JSON"),
-    key(Id::Log, "log", &[], ALL, "inherit, null or none"),
+    key(Id::Log, "log", &[], ALL, "prefix, inherit, null; prefix where two services write to the container's streams"),
     key(Id::Ready, "ready", &[], ALL, "how it is known that it is ready; as soon as it runs"),
     key(Id::Test, "test", &[], SERVICE, "a command that is run until it exits 0; then it is ready"),
     key(Id::Healthcheck, "healthcheck", &[], ALL, "how it is known that it is healthy"),

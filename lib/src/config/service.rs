@@ -8,7 +8,7 @@ use crate::config::layers::{Entry, Section};
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Fault, Faults, Report};
 use crate::config::{Context, environment, health, hooks, identity, privileges, ready, restart, values};
-use crate::model::spec::{Input, OnEnd, Origin, Output, Policy, ServiceSpec, StopScope};
+use crate::model::spec::{Input, Log, OnEnd, Origin, Output, Policy, ServiceSpec, StopScope};
 use crate::name::ServiceName;
 use crate::signal;
 use std::ffi::CString;
@@ -75,7 +75,7 @@ pub fn read_cmd<'a>(section: &'a Section, context: &Context, report: &Report) ->
 fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Vec<CString>) -> Draft<'a> {
     let (identity, of_user) = identity::read(scope);
     let working_dir = scope.read(Id::WorkingDir, values::c_text).or_else(|| section.zinit.then(|| c"/".into()));
-    let (stdout, stderr) = outputs(scope, working_dir.as_ref());
+    let (stdout, stderr, log) = outputs(scope, working_dir.as_ref());
     let (policy, schedule) = restart::read(scope);
     let ready = ready::read(scope, policy.oneshot, ready::is_shown(&stdout, &stderr));
     let (health, health_policy) = health::read(scope, policy.oneshot).unzip();
@@ -106,6 +106,7 @@ fn draft<'a>(scope: &Scope, section: &'a Section, name: ServiceName, command: Ve
         stdin: stdin(scope),
         stdout,
         stderr,
+        log,
         json_logs: boolean(Id::JsonLogs).unwrap_or(false),
         umask: scope.read(Id::Umask, values::umask),
         privileges: privileges::read(scope),
@@ -199,24 +200,31 @@ fn stdin(scope: &Scope) -> Input {
 }
 
 /// `log` gives both streams their default, `stdout` and `stderr` go before it.
-fn outputs(scope: &Scope, working_dir: Option<&CString>) -> (Output, Output) {
-    let log = scope.read(Id::Log, log).unwrap_or(Output::Inherit);
+fn outputs(scope: &Scope, working_dir: Option<&CString>) -> (Output, Output, Option<Log>) {
+    let (log, how) = match scope.read(Id::Log, log) {
+        Some(Some(how)) => (Output::Inherit, Some(how)),
+        Some(None) => (Output::Null, None),
+        None => (Output::Inherit, None),
+    };
     let stdout = scope.read(Id::Stdout, |node| output(node, working_dir, false)).unwrap_or_else(|| log.clone());
     let stderr = scope.read(Id::Stderr, |node| output(node, working_dir, true)).unwrap_or(log);
-    (stdout, stderr)
+    (stdout, stderr, how)
 }
 
-fn log(node: &Node) -> Result<Output, Fault> {
-    const LATER: &[&str] = &["prefix", "json", "ring", "stdout"];
-    let later =
-        |what: &str| Fault::new(format!("{what} is not supported by this version of zei; write inherit or null"));
+/// `None`: it goes nowhere.
+fn log(node: &Node) -> Result<Option<Log>, Fault> {
+    const LATER: &[&str] = &["json", "ring"];
+    let later = |what: &str| {
+        Fault::new(format!("{what} is not supported by this version of zei; write prefix, inherit or null"))
+    };
     match &node.value {
-        Value::Null => Ok(Output::Null),
+        Value::Null => Ok(None),
         Value::Map(_) => Err(later("a map")),
         Value::Text(text) if LATER.contains(&text.as_str()) => Err(later(&format!("{text:?}"))),
         _ => {
-            let words = [("inherit", false), ("null", true), ("none", true)];
-            Ok(if values::word(node, &words)? { Output::Null } else { Output::Inherit })
+            let (prefix, inherit) = (Some(Log::Prefix), Some(Log::Inherit));
+            let words = [("prefix", prefix), ("inherit", inherit), ("stdout", inherit), ("null", None), ("none", None)];
+            values::word(node, &words)
         }
     }
 }

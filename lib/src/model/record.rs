@@ -25,7 +25,7 @@ use crate::protocol::status::Health;
 
 /// The form of all that zei-init shares with its programs and with a later version of itself: plans, records, slots,
 /// what zei-log goes by. It counts up with every change of one of them, and programs of another form don't take over.
-pub const FORM: u32 = 2;
+pub const FORM: u32 = 3;
 
 /// The length of one record in bytes.
 pub const SIZE: usize = 512;

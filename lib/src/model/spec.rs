@@ -117,6 +117,8 @@ pub struct ServiceSpec {
     pub stdout: Output,
     /// Its standard error.
     pub stderr: Output,
+    /// What becomes of what goes to the container's streams; `None`: as [`is_labelled`] says.
+    pub log: Option<Log>,
     /// Its lines are JSON.
     pub json_logs: bool,
     /// File mode creation mask; `None`: zei-init's.
@@ -196,6 +198,28 @@ pub enum Output {
     Join,
     /// A file: opened with the service's credentials, appended to, made with mode 0640.
     Path(CString),
+}
+
+impl ServiceSpec {
+    /// Whether anything of it goes to the container's streams.
+    fn writes(&self) -> bool {
+        let is_containers = |output: &Output| matches!(output, Output::Inherit | Output::Stdout | Output::Stderr);
+        is_containers(&self.stdout) || is_containers(&self.stderr)
+    }
+}
+
+/// Whether lines bear their service's name unless something else is said (see `Definitions::is_labelled`).
+pub fn is_labelled(services: &[ServiceSpec]) -> bool {
+    services.iter().filter(|service| service.writes()).count() > 1
+}
+
+/// What becomes of the lines that go to the container's streams.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Log {
+    /// The container's streams are the service's own.
+    Inherit,
+    /// Each line bears the service's name.
+    Prefix,
 }
 
 /// How a service is known to be ready.

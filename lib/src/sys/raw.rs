@@ -8,6 +8,7 @@ mod capabilities;
 mod environment;
 mod memory;
 mod scheduling;
+mod shared;
 mod trial;
 
 pub use capabilities::{
@@ -16,6 +17,7 @@ pub use capabilities::{
 pub use environment::{environment, hide_variables, show_variables};
 pub use memory::{Patient, map, release_stack};
 pub use scheduling::{set_nice, take_short_slices};
+pub use shared::Shared;
 pub use trial::attempt;
 
 use crate::exit::Exit;
@@ -434,6 +436,14 @@ pub fn write_nowait(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> 
         libc::syscall(libc::SYS_pwritev2, file.as_raw_fd(), &raw const vector, 1, -1_i64, -1_i64, libc::RWF_NOWAIT)
     };
     Errno::result(result).map(|length| usize::try_from(length).unwrap_or(0))
+}
+
+/// How many bytes a pipe holds (FIONREAD, pipe(7)).
+pub fn readable(pipe: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut count: c_int = 0;
+    // SAFETY: the kernel writes one int.
+    Errno::result(unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Gives the controlling terminal up (tty_ioctl(4), TIOCNOTTY). A session leader's other processes

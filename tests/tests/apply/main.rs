@@ -23,7 +23,7 @@ pub fn telling(name: &str, keys: &str) -> String {
 }
 
 pub fn services(list: &[String]) -> String {
-    format!("services:\n{}", list.concat())
+    format!("defaults: {{log: inherit}}\nservices:\n{}", list.concat())
 }
 
 /// Replaces the configuration.

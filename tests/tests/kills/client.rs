@@ -42,7 +42,7 @@ fn begin(tree: &Tree, verb: &str) {
 /// Kills the client at each of its points; how many there are.
 fn kill_everywhere(verb: &str, allowed: &[State]) -> u64 {
     let plan = Plan::new(
-        "services:\n  web: {command: ['@D/single', '@J', web, '@D/web.lock', child]}\n  \
+        "defaults: {log: inherit}\nservices:\n  web: {command: ['@D/single', '@J', web, '@D/web.lock', child]}\n  \
          other: {command: ['@D/single', '@J', other, '@D/other.lock']}\n",
     );
     let plan = plan.install("single", SINGLE).wrapper(&Tracer::WORDS);

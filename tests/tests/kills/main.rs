@@ -84,7 +84,7 @@ fn round(scenario: &Scenario, points: &[u64]) -> Vec<Aim> {
         let words: String = scenario.words.split_ascii_whitespace().map(|word| format!(", {word}")).collect();
         format!("  {name}: {{command: ['@D/single', '@J', {name}, '@D/{name}.lock'{words}], {}}}\n", scenario.keys)
     };
-    let yaml = format!("services:\n{}", names.iter().map(service).collect::<String>());
+    let yaml = format!("defaults: {{log: inherit}}\nservices:\n{}", names.iter().map(service).collect::<String>());
     // It is looked for beside the supervisor.
     let _cron = program("zei-cron");
     let plan = Plan::new(&yaml).install("single", SINGLE).wrapper(&Tracer::WORDS);

@@ -24,7 +24,7 @@ pub(crate) mod tests;
 use crate::model::privileges::Privileges;
 use crate::model::service::Kind;
 use crate::model::spec::{
-    Condition, Dependency, Identity, Input, Job, Output, Policy, Program, ReadyTest, Reload, ServiceSpec,
+    Condition, Dependency, Identity, Input, Job, Log, Output, Policy, Program, ReadyTest, Reload, ServiceSpec,
 };
 use crate::name::ServiceName;
 use core::ffi::CStr;
@@ -94,6 +94,12 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], places: &[usize], env
         if let (Some(job), Some(key)) = (job_of(spec, kind), job_key(kind)) {
             put_job(&mut section, key, job);
         }
+    }
+    let mut set = |key: &str, value: &str| put(&mut section, key, value.as_bytes());
+    match spec.log {
+        None => {}
+        Some(Log::Inherit) => set("log", "inherit"),
+        Some(Log::Prefix) => set("log", "prefix"),
     }
     put(&mut section, "stdout", encode_output(&spec.stdout));
     put(&mut section, "stderr", encode_output(&spec.stderr));
@@ -222,6 +228,14 @@ impl<'a> Definitions<'a> {
         let mut words = self.section(0)?.text("invoker")?.split(' ').map(str::parse);
         let (uid, gid) = (words.next()?.ok()?, words.next()?.ok()?);
         Some(Identity { uid, gid, groups: words.collect::<Result<_, _>>().ok()? })
+    }
+
+    /// Whether the lines of service `index` bear its name unless its definition says something else: where two services
+    /// write to the container's streams. The command's never do.
+    pub fn is_labelled(self, index: usize) -> bool {
+        let writes = |index: &usize| self.service(*index).is_some_and(|definition| definition.writes());
+        self.name(index).is_some_and(|name| name != ServiceName::CMD)
+            && (0..self.count()).filter(writes).nth(1).is_some()
     }
 
     /// The definition of service `index`.
@@ -391,6 +405,21 @@ impl<'a> Definition<'a> {
     /// The regular expression that a line of its output must match for it to be ready (`ready: log`).
     pub fn pattern(&self) -> Option<&'a CStr> {
         self.own.one("pattern")
+    }
+
+    /// What becomes of what goes to the container's streams; `None`: see [`Definitions::is_labelled`].
+    pub fn log(&self) -> Option<Log> {
+        match self.own.text("log")? {
+            "inherit" => Some(Log::Inherit),
+            "prefix" => Some(Log::Prefix),
+            _ => None,
+        }
+    }
+
+    /// Whether anything of it goes to the container's streams.
+    fn writes(&self) -> bool {
+        let is_containers = |target| matches!(target, Target::Inherit | Target::Stdout | Target::Stderr);
+        is_containers(self.stdout) || is_containers(self.stderr)
     }
 
     /// The signal that makes it reload; `None`: a command does.

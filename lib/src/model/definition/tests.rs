@@ -43,6 +43,7 @@ pub(crate) fn spec(name: &str) -> ServiceSpec {
         stdin: Input::Open,
         stdout: Output::Path(c"/var/log/x".into()),
         stderr: Output::Join,
+        log: Some(Log::Prefix),
         json_logs: false,
         umask: Some(0o27),
         privileges: Privileges {

@@ -10,12 +10,13 @@
 
 use super::pump::ZEI_LOG;
 use super::{Failure, shared, trusted};
+use super::{PROGRAM, report};
 use crate::config::{self, Context, Problem, Source};
 use crate::exit;
 use crate::model::definition::Definitions;
 use crate::model::definition::plan::{self, Terms};
 use crate::model::doctor;
-use crate::model::spec::{Config, Identity, ReadyTest, ServiceSpec};
+use crate::model::spec::{self, Config, Identity, Log, ReadyTest, ServiceSpec};
 use crate::name::ServiceName;
 use crate::paths;
 use crate::sys::raw::{self, Arguments};
@@ -86,23 +87,36 @@ pub fn load(given: &Given, invoker: Option<&Identity>, init: u32) -> Result<Opti
     }
 }
 
-/// What the configuration wants that takes a program which is not there.
+/// Where zei-log is not there: what the configuration wants of it. What was not asked for is done without, which is said.
 fn lacks_program(config: &Config) -> Vec<String> {
-    let mut wants =
-        config.services.iter().filter(|service| matches!(service.ready, Some(ReadyTest::Log(_)))).peekable();
+    let wish = |service: &ServiceSpec| match (&service.ready, service.log) {
+        (Some(ReadyTest::Log(_)), _) => Some("ready: log"),
+        (_, Some(Log::Prefix)) => Some("log: prefix"),
+        _ => None,
+    };
+    let says_nothing = |service: &ServiceSpec| service.log.is_none() && service.name != ServiceName::CMD;
+    let is_labelled = spec::is_labelled(&config.services) && config.services.iter().any(says_nothing);
     let is_there = || spawn::beside(ZEI_LOG).is_ok_and(|path| Path::new(OsStr::from_bytes(path.to_bytes())).exists());
-    if wants.peek().is_none() || is_there() {
+    if (!is_labelled && config.services.iter().all(|service| wish(service).is_none())) || is_there() {
         return Vec::new();
     }
-    let problem = |service: &ServiceSpec| {
+    let problem = |(service, wish): (&ServiceSpec, &str)| {
         let (origin, name) = (&service.origin, service.name);
         format!(
-            "{}:{}: {name}: ready: log needs {ZEI_LOG}, which is not there: it must lie beside zei-init",
+            "{}:{}: {name}: {wish} needs {ZEI_LOG}, which is not there: it must lie beside zei-init",
             origin.file.display(),
             origin.line
         )
     };
-    wants.map(problem).collect()
+    let problems: Vec<String> =
+        config.services.iter().filter_map(|service| Some((service, wish(service)?))).map(problem).collect();
+    if problems.is_empty() {
+        report(
+            PROGRAM,
+            format!("there is no {ZEI_LOG} beside zei-init: lines don't bear their service's name (log: inherit)"),
+        );
+    }
+    problems
 }
 
 /// Paths are compared, and told to others, who may stand elsewhere.

@@ -172,9 +172,7 @@ fn pump(plan: Definitions<'_>, services: Option<OwnedFd>, token: u64) -> Result<
     let program = program.map_err(|errno| (exit::SYSTEM, format!("cannot read /proc/self/exe: {}", errno.desc())))?;
     let mut pump = LogPump::new(program, [raw::standard(1), raw::standard(2)], services, token);
     for index in 0..plan.count() {
-        if let Some(definition) = plan.service(index) {
-            pump.follow(index, &definition);
-        }
+        pump.follow(index, plan);
     }
     Ok(pump)
 }

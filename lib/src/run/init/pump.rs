@@ -4,7 +4,8 @@
 
 use super::PROGRAM;
 use crate::model::definition::{Definition, Definitions, Target};
-use crate::model::pump::{Life, LogPipe, Pumped, STATE_HEAD, STATE_NUMBERS, Side, Table, forget_open, state_size};
+use crate::model::pump::{Format, Life, LogPipe, Pumped, Side, Table, WINDOW, layout};
+use crate::model::spec::Log;
 use crate::model::time::{Span, Time};
 use crate::name::ServiceName;
 use crate::signal::{self, Set};
@@ -13,14 +14,18 @@ use crate::sys::spawn::{self, Spawn, Stream};
 use crate::sys::{elevation, logpipe, memfd, process, say};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::ftruncate;
+use nix::unistd::{AccessFlags, access, ftruncate};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// What was killed has so long to be gone.
 const KILLED: Span = Span(100);
+
+/// So many descriptors are left to zei-init when lines bear names.
+const RESERVE: u64 = 32;
 
 /// The program, beside zei-init.
 pub const ZEI_LOG: &str = "zei-log";
@@ -30,6 +35,8 @@ pub const ZEI_LOG: &str = "zei-log";
 pub struct Wanted {
     /// Its name.
     pub name: ServiceName,
+    /// How its lines look.
+    pub format: Format,
     /// The line that makes it ready.
     pub pattern: Option<String>,
     /// To which of the container's streams its standard output goes; `None`: to none of them.
@@ -40,8 +47,16 @@ pub struct Wanted {
 
 impl Wanted {
     /// What a definition wants; `None`: its output is not to be pumped.
-    pub fn of(definition: &Definition<'_>) -> Option<Wanted> {
-        let pattern = definition.pattern()?.to_str().ok()?.to_owned();
+    pub fn of(definition: &Definition<'_>, is_labelled: bool) -> Option<Wanted> {
+        let pattern = definition.pattern().and_then(|pattern| pattern.to_str().ok()).map(str::to_owned);
+        let format = match definition.log() {
+            Some(Log::Prefix) => Format::Prefix,
+            None if is_labelled => Format::Prefix,
+            Some(Log::Inherit) | None => Format::Raw,
+        };
+        if format == Format::Raw && pattern.is_none() {
+            return None;
+        }
         let side = |target: Target<'_>, own: Side| match target {
             Target::Inherit => Some(own),
             Target::Stdout => Some(Side::Out),
@@ -49,18 +64,18 @@ impl Wanted {
             // What is joined is in the other's pipe.
             Target::Null | Target::Join | Target::Path(_) => None,
         };
-        Some(Wanted {
-            name: definition.name,
-            pattern: Some(pattern),
-            stdout: side(definition.stdout, Side::Out),
-            stderr: side(definition.stderr, Side::Err),
-        })
+        let (stdout, stderr) = (side(definition.stdout, Side::Out), side(definition.stderr, Side::Err));
+        // There is nothing to pump.
+        if pattern.is_none() && stdout.is_none() && stderr.is_none() {
+            return None;
+        }
+        Some(Wanted { name: definition.name, format, pattern, stdout, stderr })
     }
 }
 
 /// How many services of a plan want some.
 pub fn count(plan: Definitions<'_>) -> usize {
-    (0..plan.count()).filter_map(|index| plan.service(index)?.pattern()).count()
+    (0..plan.count()).filter_map(|index| Wanted::of(&plan.service(index)?, plan.is_labelled(index))).count()
 }
 
 /// A service's log pipes.
@@ -77,7 +92,7 @@ struct Pipes {
 #[derive(Debug)]
 struct Kept {
     state: OwnedFd,
-    hand: OwnedFd,
+    intake: OwnedFd,
 }
 
 /// The log pump of a tree. As long as nothing is to be pumped there is nothing of it.
@@ -97,6 +112,8 @@ pub struct LogPump {
     is_stale: bool,
     life: Life,
     pid: Option<u32>,
+    /// It was said that some lines don't bear their service's name for want of descriptors.
+    is_short: bool,
 }
 
 type Failure = (&'static str, Errno);
@@ -118,30 +135,32 @@ impl LogPump {
             is_stale: false,
             life: Life::Due(Time(0), 0),
             pid: None,
+            is_short: false,
         }
     }
 
     /// A service's log pipes as an earlier program of this process has made them.
-    pub fn take_back(&mut self, index: usize, definition: &Definition<'_>, [stdout, stderr]: [Option<OwnedFd>; 2]) {
-        let Some(wanted) = Wanted::of(definition) else { return };
+    pub fn take_back(&mut self, index: usize, plan: Definitions<'_>, [stdout, stderr]: [Option<OwnedFd>; 2]) {
+        let wanted = plan.service(index).and_then(|definition| Wanted::of(&definition, plan.is_labelled(index)));
+        let Some(wanted) = wanted else { return };
         let is_shared = wanted.stdout.is_some() && wanted.stderr.is_some() && stderr.is_none();
         self.put(index, Pipes { wanted, stdout, stderr, is_shared });
     }
 
     /// What runs, and what that goes by, as an earlier program of this process has left it. To be followed by
     /// [`LogPump::refresh`]: it is a zei-log of the former version.
-    pub fn resume(&mut self, [state, hand]: [OwnedFd; 2], pid: Option<u32>, unclean: Vec<usize>, now: Time) {
-        (self.kept, self.pid, self.unclean) = (Some(Kept { state, hand }), pid, unclean);
+    pub fn resume(&mut self, [state, intake]: [OwnedFd; 2], pid: Option<u32>, unclean: Vec<usize>, now: Time) {
+        (self.kept, self.pid, self.unclean) = (Some(Kept { state, intake }), pid, unclean);
         if pid.is_some() {
             self.is_stale = true;
             self.life.started(now);
         }
     }
 
-    /// The numbers of its state and of its empty pipe, and what of the state is to be cleared.
+    /// The numbers of its state and of its intake, and what of the state is to be cleared.
     pub fn kept(&self) -> Option<([RawFd; 2], &[usize])> {
-        let Kept { state, hand } = self.kept.as_ref()?;
-        Some(([state.as_raw_fd(), hand.as_raw_fd()], &self.unclean))
+        let Kept { state, intake } = self.kept.as_ref()?;
+        Some(([state.as_raw_fd(), intake.as_raw_fd()], &self.unclean))
     }
 
     /// The numbers of a service's log pipes.
@@ -156,11 +175,21 @@ impl LogPump {
     }
 
     /// Makes the log pipes of a service, if its definition wants some. A service that can't have them runs without.
-    pub fn follow(&mut self, index: usize, definition: &Definition<'_>) {
-        let Some(wanted) = Wanted::of(definition) else { return self.take(index) };
-        if let Err((what, errno)) = self.give(index, wanted) {
-            let (name, why) = (definition.name, errno.desc());
+    pub fn follow(&mut self, index: usize, plan: Definitions<'_>) {
+        let Some(definition) = plan.service(index) else { return };
+        let Some(wanted) = Wanted::of(&definition, plan.is_labelled(index)) else { return self.take(index) };
+        let is_needed = wanted.pattern.is_some();
+        if !is_needed && access(self.program.as_c_str(), AccessFlags::X_OK).is_err() {
+            return self.take(index);
+        }
+        let Err((what, errno)) = self.give(index, wanted) else { return };
+        let (name, why) = (definition.name, errno.desc());
+        if is_needed {
             let text = format_args!("cannot {what} for {name}: {why}; it can't be seen to be ready");
+            say::say(format_args!("{PROGRAM}"), text);
+        } else if !core::mem::replace(&mut self.is_short, true) {
+            // It is not worth a line for each.
+            let text = format_args!("cannot {what}: {why}; not all lines bear their service's name");
             say::say(format_args!("{PROGRAM}"), text);
         }
     }
@@ -174,14 +203,21 @@ impl LogPump {
         self.take(index);
         if self.kept.is_none() {
             let state = memfd::empty("zei-log-state").map_err(|errno| ("make a memfd", errno))?;
-            let hand = logpipe::make().map_err(|errno| ("make a pipe", errno))?;
-            self.kept = Some(Kept { state, hand });
+            let intake = memfd::empty("zei-log-intake").map_err(|errno| ("make a memfd", errno))?;
+            ftruncate(&intake, i64::try_from(WINDOW).unwrap_or(0)).map_err(|errno| ("make a memfd", errno))?;
+            self.kept = Some(Kept { state, intake });
         }
         let (stdout, stderr) = (wanted.stdout, wanted.stderr);
         let is_shared = stdout.is_some() && stderr.is_some() && (stdout == stderr || self.is_one);
         let make = |side: Option<Side>| side.map(|_| logpipe::make()).transpose();
         let pipes = || Ok((make(stdout)?, make(stderr.filter(|_| !is_shared))?));
         let (stdout, stderr) = pipes().map_err(|errno| ("make a log pipe", errno))?;
+        // The lowest number that is free is given: who gets one near the limit takes what others need more.
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft.saturating_sub(RESERVE));
+        let is_beyond = |pipe: &OwnedFd| u64::try_from(pipe.as_raw_fd()).is_ok_and(|number| number >= limit);
+        if wanted.pattern.is_none() && [&stdout, &stderr].into_iter().flatten().any(is_beyond) {
+            return Err(("make a log pipe", Errno::EMFILE));
+        }
         self.put(index, Pipes { wanted, stdout, stderr, is_shared });
         self.unclean.extend([2 * index, 2 * index + 1]);
         self.is_stale = true;
@@ -281,7 +317,7 @@ impl LogPump {
         let pipes = self.pipes.iter().flatten().flat_map(|pipes| [&pipes.stdout, &pipes.stderr]).flatten();
         let is_told = |index: &usize| self.pipes.get(*index).is_some_and(Option::is_some);
         let told = (0..notify.len()).filter(is_told).filter_map(|index| notify.get(index)?.as_ref());
-        let passed: Vec<BorrowedFd<'_>> = [&table, &kept.state, &kept.hand]
+        let passed: Vec<BorrowedFd<'_>> = [&table, &kept.state, &kept.intake]
             .into_iter()
             .chain(&self.services)
             .chain(pipes)
@@ -310,12 +346,12 @@ impl LogPump {
     fn clean(&mut self) -> Result<(), Errno> {
         let Some(kept) = &self.kept else { return Ok(()) };
         let to_offset = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
-        ftruncate(&kept.state, to_offset(state_size(2 * self.pipes.len())))?;
-        let mut head = [0; STATE_HEAD];
+        ftruncate(&kept.state, to_offset(layout::slot(2 * self.pipes.len())))?;
+        let mut head = [0; layout::HEAD_NUMBERS];
         pread(&kept.state, &mut head, 0)?;
         for slot in self.unclean.drain(..) {
-            head = forget_open(head, slot);
-            pwrite(&kept.state, &[0; STATE_NUMBERS], to_offset(state_size(slot)))?;
+            head = layout::forget(head, slot);
+            pwrite(&kept.state, &[0; layout::SLOT_NUMBERS], to_offset(layout::slot(slot)))?;
         }
         pwrite(&kept.state, &head, 0).map(drop)
     }
@@ -328,6 +364,7 @@ impl LogPump {
             let pipes = [pipe(2 * index, wanted.stdout, stdout), pipe(2 * index + 1, wanted.stderr, stderr)];
             Some(Pumped {
                 name: wanted.name,
+                format: wanted.format,
                 pattern: wanted.pattern.clone(),
                 notify: wanted.pattern.as_ref().and_then(|_| number(notify.get(index)?)),
                 pipes: pipes.into_iter().flatten().collect(),
@@ -336,9 +373,11 @@ impl LogPump {
         Table {
             token: self.token,
             state: kept.state.as_raw_fd(),
-            hand: kept.hand.as_raw_fd(),
+            intake: kept.intake.as_raw_fd(),
             services: number(&self.services),
             rest: elevation::rest(),
+            // no-color.org
+            colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             pumped: pumped.collect(),
         }
     }

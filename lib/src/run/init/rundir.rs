@@ -410,7 +410,7 @@ fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
 }
 
 /// The files that zei makes in a service's directory.
-const OWN: [&str; 8] = [
+const OWN: [&str; 10] = [
     paths::CONTROL,
     paths::ACKS,
     paths::NEW_ACKS,
@@ -419,6 +419,8 @@ const OWN: [&str; 8] = [
     paths::NEEDS,
     paths::NEW_NEEDS,
     paths::LAST,
+    paths::LOG,
+    paths::OLD_LOG,
 ];
 
 /// Removes the services' directories of an earlier zei-init, each once its supervisor is gone. A file

@@ -3,41 +3,44 @@
 //! Owns: the loop wait -> look -> write -> take out. Must never: wake up where nothing has come, hold more than
 //! a bounded part of anybody's output, or block.
 //!
-//! One process for all services that need it, started and replaced by zei-init. A log pipe is looked at without
-//! taking anything out (`source`), what is there is inspected for the line that makes a service ready and kept as its
-//! last lines (`lines`, `tail`, `served`), written to the container's stream in whole lines (`step`, `outlet`, `turn`),
-//! and only then taken out. So it can be killed at any instant: its successor finds in the pipe what was not
-//! delivered, and at most what was written last is written twice. The begin of a line whose end has not come is
-//! taken out before (`begun`), and kept in memory that zei-init holds (`state`).
+//! One process for all services that need it, started and replaced by zei-init. A log pipe is emptied into a file in
+//! memory that zei-init holds (`intake`), inspected for the line that makes a service ready and kept as its last lines
+//! (`lines`, `tail`, `served`), passed on in whole lines (`step`, `label`, `turn`) to where it waits for the container's
+//! stream (`outlet`), or held until the line's end has come; all of that stands in memory that zei-init holds
+//! (`memory`). So it can be killed at any instant: its successor finds everything that was not delivered, and at most what
+//! was written last is written twice.
 
-mod begun;
+mod intake;
+mod label;
 mod lines;
+mod memory;
 mod outlet;
 mod pump;
+mod ring;
 mod served;
-mod source;
-mod state;
 mod step;
 mod stream;
 mod tail;
 mod turn;
 
 use crate::exit;
+use crate::model::pump::layout::SlotNumber;
 use crate::model::pump::{LogPipe, Side, Table};
 use crate::model::time::Time;
 use crate::protocol::boundary::Marks;
 use crate::signal::{self, Set};
-use crate::sys::raw::{self, Arguments};
+use crate::sys::raw::{self, Arguments, Shared};
 use crate::sys::signals::{Arrived, Signals};
 use crate::sys::{clock, elevation, ledger, say};
+use intake::{Intake, Source};
+use label::Label;
+use memory::Memory;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::stat::fstat;
 use outlet::Outlet;
 use pump::Pump;
 use served::Served;
-use source::{Glass, Sink, Source};
-use state::State;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use stream::Stream;
@@ -96,23 +99,29 @@ fn begin(arguments: Arguments) -> Result<Running, Failure> {
     let table = Table::decode(bytes).ok_or(missing)?;
     drop(file);
     let mut passed = Passed::take(&table);
-    let state = State::over(passed.0.remove(&table.state).ok_or(missing)?);
-    let hand = passed.0.remove(&table.hand).ok_or(missing)?;
+    let state = passed.0.remove(&table.state).ok_or(missing)?;
+    let length = fstat(&state).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
+    let shared = Shared::map(state.as_fd(), length).map_err(|errno| ("map its state", errno))?;
+    let mut memory = Memory::over(shared);
+    let intake = passed.0.remove(&table.intake).ok_or(missing)?;
+    let intake = Intake::over(intake).map_err(|errno| ("map its intake", errno))?;
     // Only now may anything be opened: it could get the number of something that was not passed on.
     let signals = Signals::take(Set::of(&[signal::TERM, signal::HUP])).map_err(|errno| ("take signals", errno))?;
-    let glass = Glass::new().map_err(|errno| ("make a pipe", errno))?;
-    let sink = Sink::over(hand).map_err(|errno| ("open a pipe; it needs /proc", errno))?;
-    let outlets = outlets(&state).map_err(|errno| ("look at the container's output", errno))?;
+    let outlets = outlets(&mut memory).map_err(|errno| ("look at the container's output", errno))?;
+    let width = table.width();
     let (mut streams, mut served) = (Vec::new(), Vec::new());
-    for pumped in &table.pumped {
+    for (number, pumped) in table.pumped.iter().enumerate() {
         let mut told = None;
         for LogPipe { slot, side, pipe } in &pumped.pipes {
             // Its own descriptor for writing would keep the log pipe from ever ending.
             let source = passed.0.remove(pipe).ok_or(missing)?;
             let source = Source::over(source.as_fd()).map_err(|errno| ("open a log pipe; it needs /proc", errno))?;
             let outlet = if *side == Side::Err { outlets.len() - 1 } else { 0 };
-            told = told.max(state.told(*slot));
-            streams.push(Stream::new(*slot, served.len(), *side, outlet, source));
+            let is_terminal = outlets.get(outlet).is_some_and(Outlet::is_terminal);
+            let colour = (is_terminal && table.colour).then_some(number);
+            let label = Label::new(pumped.format, pumped.name, width, colour, is_terminal);
+            told = told.max(memory.run_of(*slot, SlotNumber::Told));
+            streams.push(Stream::new(*slot, served.len(), *side, outlet, label, source));
         }
         let notify = pumped.notify.and_then(|number| passed.0.remove(&number));
         served.push(Served::new(
@@ -127,16 +136,16 @@ fn begin(arguments: Arguments) -> Result<Running, Failure> {
     if let Some(user) = table.rest {
         elevation::rest_as(user).map_err(|errno| ("be at rest", errno))?;
     }
-    let pump = Pump::new(streams, served, outlets, state, Marks::of(table.token), glass, sink);
+    let pump = Pump::new(streams, served, outlets, memory, Marks::of(table.token), intake, clock::now());
     Running::begin(pump, signals).map_err(|errno| ("watch the log pipes", errno))
 }
 
 /// The container's streams: one where both are the same.
-fn outlets(state: &State) -> Result<Vec<Outlet>, Errno> {
+fn outlets(memory: &mut Memory) -> Result<Vec<Outlet>, Errno> {
     let identity = |number| fstat(raw::standard(number)).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev));
-    let mut outlets = vec![Outlet::over(0, 1, state)?];
+    let mut outlets = vec![Outlet::over(0, 1, memory)?];
     if identity(1)? != identity(2)? {
-        outlets.push(Outlet::over(1, 2, state)?);
+        outlets.push(Outlet::over(1, 2, memory)?);
     }
     Ok(outlets)
 }

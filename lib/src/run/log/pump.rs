@@ -2,10 +2,10 @@
 //!
 //! Owns: whose turn it is, and when there is nothing to do. Must never: wait for one stream while another can go on.
 
+use super::intake::Intake;
+use super::memory::Memory;
 use super::outlet::Outlet;
 use super::served::Served;
-use super::source::{Found, Glass, Sink, WINDOW};
-use super::state::State;
 use super::stream::Stream;
 use super::turn::Turn;
 use crate::model::time::Time;
@@ -19,17 +19,16 @@ pub struct Pump {
     served: Vec<Served>,
     /// One, where the container's two streams are the same.
     outlets: Vec<Outlet>,
-    state: State,
+    memory: Memory,
     marks: Marks,
-    glass: Glass,
-    sink: Sink,
+    intake: Intake,
     /// The streams that are not known to be at rest, in the order of their turns.
     queue: VecDeque<usize>,
     is_over: bool,
     is_leaving: bool,
     /// How many streams have ended.
     ended: usize,
-    /// Something was written or taken out in this round.
+    /// Something was taken out or passed on in this round.
     has_moved: bool,
 }
 
@@ -39,40 +38,45 @@ impl Pump {
         streams: Vec<Stream>,
         served: Vec<Served>,
         outlets: Vec<Outlet>,
-        state: State,
+        memory: Memory,
         marks: Marks,
-        glass: Glass,
-        sink: Sink,
+        intake: Intake,
+        now: Time,
     ) -> Pump {
         let mut pump = Pump {
             streams,
             served,
             outlets,
-            state,
+            memory,
             marks,
-            glass,
-            sink,
+            intake,
             queue: VecDeque::new(),
             is_over: false,
             is_leaving: false,
             ended: 0,
             has_moved: false,
         };
+        let (slot, done) = pump.memory.intake();
+        let length = pump.intake.length();
         for index in 0..pump.streams.len() {
-            pump.resume(index);
+            let Some(mut turn) = pump.turn_of(index, now) else { continue };
+            turn.resume();
+            if slot == Some(turn.stream.slot) && done < length {
+                turn.take_in(length);
+            }
             pump.wake(index);
         }
-        pump.sink.open_hand();
+        // What is of a log pipe that is gone is nobody's.
+        pump.intake.empty();
         pump
     }
 
-    fn resume(&mut self, index: usize) {
-        let Pump { streams, served, outlets, state, glass, sink, .. } = self;
-        let Some(stream) = streams.get_mut(index) else { return };
-        let (served, outlet) = (served.get_mut(stream.service), outlets.get(stream.outlet));
-        if let (Some(served), Some(outlet)) = (served, outlet) {
-            stream.resume(served, outlet, state, glass, sink);
-        }
+    fn turn_of(&mut self, index: usize, now: Time) -> Option<Turn<'_>> {
+        let Pump { streams, served, outlets, memory, marks, intake, is_over, .. } = self;
+        let stream = streams.get_mut(index)?;
+        let (served, outlet) = (served.get_mut(stream.service)?, outlets.get_mut(stream.outlet)?);
+        let is_over = *is_over;
+        Some(Turn { stream, served, outlet, memory, marks, intake, now, is_over, has_moved: false })
     }
 
     /// The streams.
@@ -114,8 +118,8 @@ impl Pump {
     /// Whether there is nothing left to do, now or ever.
     pub fn is_done(&self) -> bool {
         let is_ending = |stream: &Stream| stream.is_hung_up && !stream.has_ended;
-        self.ended == self.streams.len()
-            || (self.is_over && self.queue.is_empty())
+        let is_written = self.outlets.iter().all(|outlet| outlet.is_empty(&self.memory));
+        (is_written && (self.ended == self.streams.len() || (self.is_over && self.queue.is_empty())))
             || (self.is_leaving && !self.streams.iter().any(is_ending))
     }
 
@@ -128,6 +132,7 @@ impl Pump {
             }
         }
         self.has_moved = false;
+        self.flush(now);
         for _turn in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { break };
             if self.turn(index, now) {
@@ -136,15 +141,19 @@ impl Pump {
                 stream.is_queued = false;
             }
         }
+        self.flush(now);
         self.has_moved
+    }
+
+    fn flush(&mut self, now: Time) {
+        for outlet in &mut self.outlets {
+            outlet.flush(now, &mut self.memory);
+        }
     }
 
     /// When something is to be done even if nothing comes.
     pub fn deadline(&self) -> Option<Time> {
-        let of_stream = |index: &usize| {
-            let stream = self.streams.get(*index)?;
-            stream.next.filter(|_| !self.outlets.get(stream.outlet).is_some_and(Outlet::is_blocked))
-        };
+        let of_stream = |index: &usize| self.streams.get(*index)?.next;
         self.queue.iter().filter_map(of_stream).chain(self.outlets.iter().filter_map(Outlet::retry)).min()
     }
 
@@ -155,36 +164,12 @@ impl Pump {
 
     /// `false`: the stream is at rest, until something comes.
     fn turn(&mut self, index: usize, now: Time) -> bool {
-        let Pump { streams, served, outlets, state, marks, glass, sink, is_over, ended, has_moved, .. } = self;
-        let Some(stream) = streams.get_mut(index) else { return false };
-        let (Some(served), Some(outlet)) = (served.get_mut(stream.service), outlets.get_mut(stream.outlet)) else {
-            return false;
-        };
-        let can_write = !outlet.is_blocked() && stream.next.is_none_or(|next| next <= now);
-        if !stream.is_fresh && !can_write {
-            return true;
-        }
-        let kept = stream.begun.kept().len();
-        let found = glass.look(stream.begun.kept(), &stream.source).unwrap_or_else(|errno| {
-            served.say(format_args!("cannot look at its output (tee): {}; it is lost", errno.desc()));
-            Found::End
-        });
-        let length = if let Found::Bytes(length) = found { length } else { 0 };
-        if kept + length == 0 {
-            stream.rest();
-            stream.has_ended = found == Found::End;
-            *ended += usize::from(stream.has_ended);
-            return false;
-        }
-        let (window, is_cut) = (glass.window(kept + length), length == WINDOW);
-        let is_over = *is_over || found == Found::End;
-        let mut turn =
-            Turn { stream, served, outlet, state, marks, sink, now, window, is_cut, is_over, has_moved: false };
+        let Some(mut turn) = self.turn_of(index, now) else { return false };
         turn.run();
-        // What has come meanwhile may not have woken anybody, as the pipe was not empty.
-        let moved = turn.has_moved;
-        stream.is_fresh = moved;
-        *has_moved |= moved;
-        true
+        let (has_moved, has_ended) = (turn.has_moved, turn.stream.has_ended);
+        let is_queued = !has_ended && (turn.stream.is_fresh || turn.stream.is_over || turn.waits());
+        self.has_moved |= has_moved;
+        self.ended += usize::from(has_ended);
+        is_queued
     }
 }

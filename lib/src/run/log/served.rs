@@ -3,7 +3,7 @@
 //! Must never: be needed for the output to go on.
 
 use super::lines::Lines;
-use super::state::State;
+use super::ring::Ring;
 use super::tail::Tail;
 use crate::model::pump::{Pumped, Side};
 use crate::name::ServiceName;
@@ -12,7 +12,7 @@ use crate::protocol::boundary;
 use crate::protocol::last::MAX;
 use crate::run::last;
 use crate::sys::nowait::Writer;
-use crate::sys::say;
+use crate::sys::{clock, say};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -34,6 +34,7 @@ pub struct Served {
     length: usize,
     /// The file is older than the tail.
     is_stale: bool,
+    ring: Option<Ring>,
 }
 
 impl Served {
@@ -63,21 +64,43 @@ impl Served {
                 None
             }
         });
-        Served { name, pattern, notify, told, tail, file, length: MAX, is_stale: true }
+        let ring = services.and_then(|services| match Ring::open(services, name, rest) {
+            Ok(ring) => Some(ring),
+            Err(errno) => {
+                say_of(name, format_args!("cannot keep its output for zei-ctl log: {}", errno.desc()));
+                None
+            }
+        });
+        Served { name, pattern, notify, told, tail, file, length: MAX, is_stale: true, ring }
     }
 
-    /// A stream of it has written.
-    pub fn text(&mut self, side: Side, text: &[u8], lines: &mut Lines, stream: usize, state: &State) {
+    /// A stream of it has written. `Some`: that makes this run ready, which was told.
+    pub fn text(&mut self, side: Side, text: &[u8], lines: &mut Lines) -> Option<u64> {
         if text.is_empty() {
-            return;
+            return None;
         }
         self.tail.append(side, text);
         self.is_stale = true;
-        let (Some(pattern), Some(run)) = (&self.pattern, lines.run) else { return };
-        if self.told.is_none_or(|told| told < run) && lines.find(text, pattern) {
-            self.tell(run);
-            self.told = Some(run);
-            state.set_told(stream, run);
+        let (Some(pattern), Some(run)) = (&self.pattern, lines.run) else { return None };
+        if self.told.is_some_and(|told| told >= run) || !lines.find(text, pattern) {
+            return None;
+        }
+        self.tell(run);
+        self.told = Some(run);
+        Some(run)
+    }
+
+    /// A stream of it has written lines, or a piece of one that `goes_on`; to be followed by [`Served::write`].
+    pub fn lines(&mut self, side: Side, text: &[u8], goes_on: bool, run: Option<u64>) {
+        if let Some(ring) = self.ring.as_mut().filter(|_| !text.is_empty()) {
+            ring.keep(text, goes_on, side, run, clock::wall());
+        }
+    }
+
+    /// Keeps the lines where they outlive this process.
+    pub fn write(&mut self) {
+        if let Some(errno) = self.ring.as_mut().and_then(Ring::write) {
+            self.say(format_args!("cannot keep its output for zei-ctl log: {}", errno.desc()));
         }
     }
 

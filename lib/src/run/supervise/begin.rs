@@ -5,6 +5,7 @@
 use super::Supervisor;
 use super::commands::{self, Commands};
 use super::jobs::Jobs;
+use super::outputs::Outputs;
 use super::renew::Passed;
 use super::schedule::Waiting;
 use super::standing::Standing;
@@ -54,15 +55,15 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         elevation::rest_as(invoker.uid).map_err(|errno| ("be at rest", errno))?;
     }
     let group = groups.and_then(|groups| Group::new(groups, definition.name.as_str()));
-    let (mut voice, mut jobs) = (Voice::inherit(&definition), Jobs::default());
+    let (mut voice, outputs, mut jobs) = (Voice::inherit(&definition), Outputs::inherit(), Jobs::default());
     let passed = Passed::of(&[
         (ledger::REPORT, report.is_some()),
         (ledger::CONTROL, control.is_some()),
         (ledger::SERVICES, services.is_some()),
         (ledger::JOURNAL, journal.is_kept()),
         (ledger::NOTIFY, voice.descriptor().is_some()),
-        (ledger::LOG_OUT, voice.has_output(0)),
-        (ledger::LOG_ERR, voice.has_output(1)),
+        (ledger::LOG_OUT, outputs.has(0)),
+        (ledger::LOG_ERR, outputs.has(1)),
         (ledger::GROUPS, group.is_some()),
     ]);
     // Only now may anything be opened: it could get the number of something that was not passed on.
@@ -128,6 +129,7 @@ pub fn begin(arguments: Arguments) -> Result<Supervisor<'static>, (&'static str,
         heard,
         known: 0,
         voice,
+        outputs,
         jobs,
         waiting: Waiting::default(),
         main,

@@ -5,6 +5,7 @@
 
 use super::Supervisor;
 use super::launch::at;
+use super::outputs;
 use crate::exit::Exit;
 use crate::model::service::{Beside, Ending, Event, Failure, Kind, Process, SpawnStage, plan_after};
 use crate::model::spec::Program;
@@ -121,6 +122,8 @@ impl Supervisor<'_> {
             (_, None) => return Err(at(SpawnStage::Execute)(Errno::ENOENT)),
         };
         let out = self.output_of(kind).map_err(at(SpawnStage::Stdout))?;
+        let pumped = if out.is_none() { self.outputs.writers() } else { Ok([None, None]) };
+        let pumped = pumped.map_err(at(SpawnStage::Stdout))?;
         let null = self.null_for_job().map_err(at(SpawnStage::Stdin))?;
         let rights = self.rights()?;
         let arguments = Strings::collect(path.as_deref().into_iter().chain(arguments.iter().copied()));
@@ -129,7 +132,10 @@ impl Supervisor<'_> {
         let [_, stdout, stderr] = base.streams;
         let streams = match &out {
             Some(out) => [stdin, Stream::Of(out.as_fd()), Stream::LikeStdout],
-            None => [stdin, stdout, stderr],
+            None => {
+                let [stdout, stderr] = outputs::of(&pumped, [stdout, stderr]);
+                [stdin, stdout, stderr]
+            }
         };
         // A schedule can be read anywhere.
         let directory = base.directory.filter(|_| kind != Kind::Plan);

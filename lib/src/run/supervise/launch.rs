@@ -1,6 +1,7 @@
 //! Making the service's process as its definition says.
 
 use super::Supervisor;
+use super::outputs;
 use crate::model::definition::{Definition, Target};
 use crate::model::privileges::{Capabilities, Privileges, Wish};
 use crate::model::service::{Event, Failure, Process, SpawnStage};
@@ -107,12 +108,11 @@ impl<'a> Supervisor<'a> {
         let extra = self.extra();
         let base = self.base(Strings::collect(definition.arguments()), self.environment(&extra), &rights);
         let [_, stdout, stderr] = base.streams;
-        let outputs = self.voice.outputs().map_err(at(SpawnStage::Stdout))?;
-        let [stdout, stderr] = [(&outputs[0], stdout), (&outputs[1], stderr)]
-            .map(|(pumped, own)| pumped.as_ref().map_or(own, |pumped| Stream::Of(pumped.as_fd())));
-        if let Err(errno) = self.voice.mark(self.ledger.token(), self.service.run) {
+        let pumped = self.outputs.writers().map_err(at(SpawnStage::Stdout))?;
+        let [stdout, stderr] = outputs::of(&pumped, [stdout, stderr]);
+        if let Err(errno) = self.outputs.mark(self.ledger.token(), self.service.run) {
             let why = errno.desc();
-            self.say(format_args!("cannot mark the begin of a run in its output: {why}; it can't be seen to be ready"));
+            self.say(format_args!("cannot mark the begin of a run in its output: {why}; ready: log can't see it"));
         }
         let group = self.group.as_ref().and_then(Group::entrance);
         let made = spawn::spawn(&Spawn {

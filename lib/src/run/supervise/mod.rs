@@ -8,6 +8,7 @@ mod begin;
 mod commands;
 mod jobs;
 mod launch;
+mod outputs;
 mod processes;
 mod renew;
 mod repair;
@@ -44,6 +45,7 @@ use crate::text::{self, Text};
 use commands::Commands;
 use jobs::Jobs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use outputs::Outputs;
 use renew::Passed;
 use schedule::Waiting;
 use standing::Standing;
@@ -79,6 +81,7 @@ struct Supervisor<'a> {
     journal: Journal,
     watch: Watch,
     voice: Voice,
+    outputs: Outputs,
     jobs: Jobs,
     waiting: Waiting,
     /// The main process, where it is another's child.

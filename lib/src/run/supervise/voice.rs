@@ -12,7 +12,7 @@ use crate::protocol::notify::{self, Doing, Notice, Watchdog};
 use crate::run;
 use crate::sys::notify::Socket;
 use crate::sys::pipe::Readiness;
-use crate::sys::{ledger, logpipe, process, raw};
+use crate::sys::{ledger, process, raw};
 use crate::text::{self, Text};
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -34,15 +34,7 @@ pub enum Voice {
     /// Through a pipe: its own descriptor of this number.
     Pipe(Readiness, RawFd),
     /// Through its output: zei-log tells when a line of it matches.
-    Log(Box<Log>),
-}
-
-/// Where the output goes, and where zei-log answers.
-#[derive(Debug)]
-pub struct Log {
-    answers: Readiness,
-    /// The log pipes of standard output and error; `None`: that one is not pumped.
-    pipes: [Option<OwnedFd>; 2],
+    Log(Readiness),
 }
 
 /// The socket, and what was last said about the service for people.
@@ -67,10 +59,7 @@ impl Voice {
             (Some(pipe), ReadyBy::Fd(number)) => {
                 RawFd::try_from(number).map_or(Voice::None, |number| Voice::Pipe(Readiness::over(pipe), number))
             }
-            (Some(pipe), ReadyBy::Log) => {
-                let pipes = [ledger::LOG_OUT, ledger::LOG_ERR].map(raw::inherited);
-                Voice::Log(Box::new(Log { answers: Readiness::over(pipe), pipes }))
-            }
+            (Some(pipe), ReadyBy::Log) => Voice::Log(Readiness::over(pipe)),
             (Some(socket), ReadyBy::Systemd | ReadyBy::Running | ReadyBy::Job) => {
                 Voice::Socket(Box::new(Ear { socket: Socket::over(socket), status: Text::new() }))
             }
@@ -83,13 +72,8 @@ impl Voice {
             Voice::None => None,
             Voice::Socket(ear) => Some(ear.socket.as_fd()),
             Voice::Pipe(pipe, _) => Some(pipe.as_fd()),
-            Voice::Log(log) => Some(log.answers.as_fd()),
+            Voice::Log(answers) => Some(answers.as_fd()),
         }
-    }
-
-    /// Whether its standard output (0) or error (1) is pumped through a log pipe of its own.
-    pub fn has_output(&self, stream: usize) -> bool {
-        matches!(self, Voice::Log(log) if log.pipes.get(stream).is_some_and(Option::is_some))
     }
 
     /// A run begins: what an earlier one has said is nothing any more.
@@ -101,7 +85,7 @@ impl Voice {
                 ear.status = Text::new();
             }
             Voice::Pipe(pipe, _) => pipe.drain(),
-            Voice::Log(log) => log.answers.drain(),
+            Voice::Log(answers) => answers.drain(),
         }
     }
 
@@ -118,20 +102,6 @@ impl Voice {
             Voice::Pipe(pipe, number) => pipe.writer().map(|writer| Some((writer, *number))),
             Voice::Log(_) | Voice::Socket(_) | Voice::None => Ok(None),
         }
-    }
-
-    /// What the service gets as its standard output and error, where that is pumped.
-    pub fn outputs(&self) -> Result<[Option<OwnedFd>; 2], Errno> {
-        let Voice::Log(log) = self else { return Ok([None, None]) };
-        let [stdout, stderr] = &log.pipes;
-        let open = |pipe: &Option<OwnedFd>| pipe.as_ref().map(|pipe| logpipe::writer(pipe.as_fd())).transpose();
-        Ok([open(stdout)?, open(stderr)?])
-    }
-
-    /// A run is about to write: what comes now is told from what an earlier one has written.
-    pub fn mark(&self, token: u64, run: u32) -> Result<(), Errno> {
-        let Voice::Log(log) = self else { return Ok(()) };
-        log.pipes.iter().flatten().try_for_each(|pipe| logpipe::mark(pipe.as_fd(), token, u64::from(run)))
     }
 
     /// `NOTIFY_SOCKET=…`
@@ -170,7 +140,7 @@ impl Supervisor<'_> {
         let (length, ready) = match &self.voice {
             Voice::None => return,
             Voice::Pipe(pipe, _) => pipe.look(|bytes| bytes.contains(&b'\n')),
-            Voice::Log(log) => log.answers.look(|bytes| boundary::answers(bytes, u64::from(run))),
+            Voice::Log(answers) => answers.look(|bytes| boundary::answers(bytes, u64::from(run))),
             Voice::Socket(_) => return self.hear_datagrams(),
         };
         if ready {
@@ -180,7 +150,7 @@ impl Supervisor<'_> {
             // What comes in another run is another's word.
             _ if self.service.run != run => {}
             Voice::Pipe(pipe, _) => pipe.take(length),
-            Voice::Log(log) => log.answers.take(length),
+            Voice::Log(answers) => answers.take(length),
             Voice::Socket(_) | Voice::None => {}
         }
     }

@@ -45,9 +45,7 @@ impl Running {
             if fates.get(index) == Some(&Fate::Add) {
                 self.make_seat(index, member.name, &needs);
                 self.give_voice(index, member.name, member.voice);
-                if let Some(definition) = Definitions(plan).service(index) {
-                    self.pump.follow(index, &definition);
-                }
+                self.pump.follow(index, Definitions(plan));
             } else if let Some(run_dir) = &self.run_dir
                 && needs != former.needs_file(index)
             {
@@ -120,9 +118,7 @@ impl Running {
             );
         }
         self.note(index, ledger.mark(index, Slot::of(self.name(index))));
-        if let Some(definition) = definition {
-            self.pump.follow(index, &definition);
-        }
+        self.pump.follow(index, Definitions(plan));
         self.give_voice(index, self.name(index), voice);
         self.pump.refresh();
     }

@@ -93,7 +93,7 @@ fn or_so() -> bool {
 /// What is known of the log pump.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct KeptPump {
-    /// Its state and its empty pipe.
+    /// Its state and its intake.
     pub state: Option<[i32; 2]>,
     /// The pid of zei-log.
     pub pid: Option<u32>,

@@ -143,7 +143,7 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     };
     let pump_state = match kept.pump.state {
         None => None,
-        Some([state, hand]) => Some([take(state)?, take(hand)?]),
+        Some([state, intake]) => Some([take(state)?, take(intake)?]),
     };
     let null = take(ledger::NULL)?;
     let has_journal = kept.run_dir.is_some_and(|run_dir| run_dir.journal);
@@ -163,9 +163,7 @@ fn take_over(state: RawFd) -> Result<Running, String> {
     let streams = [raw::standard(1), raw::standard(2)];
     let mut pump = LogPump::new(program, streams, services, shared.ledger.token());
     for (index, pipes) in pipes.into_iter().enumerate() {
-        if let Some(definition) = Definitions(&bytes).service(index) {
-            pump.take_back(index, &definition, pipes);
-        }
+        pump.take_back(index, Definitions(&bytes), pipes);
     }
     if let Some(state) = pump_state {
         pump.resume(state, kept.pump.pid, kept.pump.unclean.clone(), clock::now());

@@ -242,7 +242,8 @@ fn nothing_is_lost_doubled_or_torn_over_hundreds_of_rotations() {
     let mut zei = Zei::new();
     let writer = zei.service("web");
     writer.append(b"");
-    let mut follower = zei.follow("web");
+    // All that is there when it begins, too.
+    let mut follower = zei.follow("-n 1000000 web");
     let text = |number: usize| format!("{number} {}", "x".repeat(number % 40));
     let (mut random, mut read) = (0x9e37_79b9_7f4a_7c15_u64, 0);
     let mut chance = |of: usize| {

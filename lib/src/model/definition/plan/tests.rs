@@ -325,3 +325,21 @@ fn a_file_that_was_added_is_read_no_more_when_the_last_of_its_services_is_forgot
     // A hole has no file.
     assert_eq!(without(&left, 1), left);
 }
+
+#[test]
+fn lines_are_labelled_where_two_services_write_but_never_the_commands() {
+    use crate::model::spec::{Output, is_labelled};
+    let writer = |name| ServiceSpec { stdout: Output::Inherit, log: None, ..service(name, "/z", &[]) };
+    let hushed = |name| ServiceSpec { stdout: Output::Null, ..writer(name) };
+    for (services, labelled) in [
+        (vec![writer("a"), hushed("b")], [false, false]),
+        (vec![writer("a"), writer("b")], [true, true]),
+        (vec![writer("a"), writer("cmd")], [true, false]),
+        (vec![hushed("a"), hushed("b")], [false, false]),
+    ] {
+        let config = config(services, &[]);
+        let plan = plan_of(&config);
+        assert_eq!([0, 1].map(|index| Definitions(&plan).is_labelled(index)), labelled, "{config:?}");
+        assert_eq!(is_labelled(&config.services), labelled[0]);
+    }
+}

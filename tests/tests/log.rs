@@ -123,9 +123,13 @@ fn line(writer: usize, number: usize) -> String {
     format!("{writer} {number} {length} {} end\n", "x".repeat(length))
 }
 
+/// The writers' names.
+const NAMES: [&str; 3] = ["one", "two", "three"];
+
 /// What has come out of what the writers have written, in the order in which it came.
 #[derive(Default)]
 struct Heard {
+    is_labelled: bool,
     next: [usize; 3],
     doubled: usize,
 }
@@ -142,9 +146,14 @@ impl Heard {
     }
 
     fn hear(&mut self, heard: &str) {
+        let (label, heard) = match heard.split_once(" | ") {
+            Some((label, rest)) if self.is_labelled => (Some(label.trim_end()), rest),
+            _ => (None, heard),
+        };
         let mut words = heard.splitn(3, ' ');
         let mut number = || words.next().and_then(|word| word.parse::<usize>().ok());
         let (Some(writer), Some(number)) = (number(), number()) else { panic!("torn: {heard:?}") };
+        assert_eq!(label, self.is_labelled.then_some(NAMES[writer]), "torn: {heard:?}");
         let whole = line(writer, number);
         let (begin, end) = heard.split_at(heard.len().min(60));
         assert!(heard == whole, "torn: {begin:?}…{end:?}, {} bytes of {}", heard.len(), whole.len());
@@ -159,11 +168,20 @@ impl Heard {
 
 #[test]
 fn nothing_is_lost_and_no_line_torn_when_it_is_killed_fifty_times_in_the_middle_of_two_streams() {
+    is_whole_however_often_it_is_killed(Format::Raw);
+}
+
+#[test]
+fn nor_where_each_line_bears_a_name() {
+    is_whole_however_often_it_is_killed(Format::Prefix);
+}
+
+fn is_whole_however_often_it_is_killed(format: Format) {
     const KILLS: usize = 50;
     let services = [
-        Service::out("one"),
-        Service::out("two"),
-        Service { streams: [None, Some(Side::Out)], ..Service::new("three") },
+        Service { format, ..Service::out(NAMES[0]) },
+        Service { format, ..Service::out(NAMES[1]) },
+        Service { format, streams: [None, Some(Side::Out)], ..Service::new(NAMES[2]) },
     ];
     let (mut rig, out, _err) = Rig::start(&services);
     let writers: Vec<_> = (0..3)
@@ -186,7 +204,7 @@ fn nothing_is_lost_and_no_line_torn_when_it_is_killed_fifty_times_in_the_middle_
         })
         .collect();
     let mut out = BufReader::new(out);
-    let mut heard = Heard::default();
+    let mut heard = Heard { is_labelled: format == Format::Prefix, ..Heard::default() };
     for kill in 0..KILLS {
         // At another instant each time: the reader is the one who is waited for.
         (0..40 + kill * 7 % 31).for_each(|_| assert!(heard.read(&mut out)));

@@ -87,11 +87,12 @@ pub struct Running {
     pub(super) state: (InitState, Time),
 }
 
-/// Makes room for three descriptors a service, and two more for each whose output is pumped. Returns the limit as it was,
-/// which services get, also where it is raised only later, for more of them.
+/// Makes room for three descriptors a service, and three more for each whose output is pumped: its log pipes, and zei-log,
+/// which has the same limit, needs six of them (two log pipes, its readiness, its directory and two files there). Returns the
+/// limit as it was, which services get, also where it is raised only later, for more of them.
 pub fn raise_descriptor_limit(services: usize, pumped: usize) -> Option<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    let count = services.saturating_mul(3).saturating_add(pumped.saturating_mul(2)).saturating_add(64);
+    let count = services.saturating_mul(3).saturating_add(pumped.saturating_mul(3)).saturating_add(64);
     let needed = u64::try_from(count).unwrap_or(u64::MAX);
     if soft < needed.min(hard) {
         let _as_it_is = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);

@@ -123,6 +123,22 @@ fn line(writer: usize, number: usize) -> String {
     format!("{writer} {number} {length} {} end\n", "x".repeat(length))
 }
 
+#[test]
+fn what_is_only_kept_waits_for_nobody_and_is_not_shown() {
+    let (_reader, writer) = full_pipe();
+    let hidden = Service { format: Format::Hidden, ..Service::out("web") };
+    let rig = Rig::into(&[hidden, Service::out("other")], [writer.into(), pipe().unwrap().1.into()]);
+    rig.begin(0, 1);
+    // The container's output is full, and another's lines wait for it.
+    writeln!(rig.stdout(1), "other").unwrap();
+    let mut web = rig.stdout(0);
+    (0..50_000).for_each(|number| writeln!(web, "line {number}").unwrap());
+    write!(web, "part").unwrap();
+    rig.last(0, |_, run| run.ends_with("line 49999\npart"));
+    let kept = fs::read_to_string(rig.file(0).with_file_name("log")).unwrap();
+    assert!(kept.ends_with(" 1 out line 49999\n"), "{kept}");
+}
+
 /// The writers' names.
 const NAMES: [&str; 3] = ["one", "two", "three"];
 

@@ -213,17 +213,23 @@ fn outputs(scope: &Scope, working_dir: Option<&CString>) -> (Output, Output, Opt
 
 /// `None`: it goes nowhere.
 fn log(node: &Node) -> Result<Option<Log>, Fault> {
-    const LATER: &[&str] = &["json", "ring"];
     let later = |what: &str| {
         Fault::new(format!("{what} is not supported by this version of zei; write prefix, inherit or null"))
     };
     match &node.value {
         Value::Null => Ok(None),
         Value::Map(_) => Err(later("a map")),
-        Value::Text(text) if LATER.contains(&text.as_str()) => Err(later(&format!("{text:?}"))),
+        Value::Text(text) if text == "json" => Err(later("\"json\"")),
         _ => {
-            let (prefix, inherit) = (Some(Log::Prefix), Some(Log::Inherit));
-            let words = [("prefix", prefix), ("inherit", inherit), ("stdout", inherit), ("null", None), ("none", None)];
+            let (prefix, inherit, ring) = (Some(Log::Prefix), Some(Log::Inherit), Some(Log::Ring));
+            let words = [
+                ("prefix", prefix),
+                ("inherit", inherit),
+                ("stdout", inherit),
+                ("ring", ring),
+                ("null", None),
+                ("none", None),
+            ];
             values::word(node, &words)
         }
     }

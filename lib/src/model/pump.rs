@@ -41,6 +41,8 @@ pub enum Format {
     Raw,
     /// With the service's name before each.
     Prefix,
+    /// They don't go there: they are only kept.
+    Hidden,
 }
 
 impl Format {
@@ -48,11 +50,12 @@ impl Format {
         match self {
             Format::Raw => "raw",
             Format::Prefix => "prefix",
+            Format::Hidden => "hidden",
         }
     }
 
     fn of(word: &str) -> Option<Format> {
-        [Format::Raw, Format::Prefix].into_iter().find(|format| format.word() == word)
+        [Format::Raw, Format::Prefix, Format::Hidden].into_iter().find(|format| format.word() == word)
     }
 }
 
@@ -363,13 +366,14 @@ mod tests {
             pumped: vec![
                 pumped("web", Some("a = b\n$"), Some(30), vec![pipe(0, Side::Out, 31), pipe(1, Side::Err, 32)]),
                 pumped("worker", None, None, vec![pipe(7, Side::Err, 33)]),
+                Pumped { format: Format::Hidden, ..pumped("a-long-name", None, None, vec![pipe(8, Side::Out, 34)]) },
                 pumped("quiet", Some(""), Some(30), vec![]),
             ],
         };
         assert_eq!(Table::decode(&table.encode()), Some(table.clone()));
         // One that has no log pipe stands before no line.
         assert_eq!(table.width(), 3);
-        assert_eq!(table.descriptors(), [7, 20, 21, 30, 31, 32, 33]);
+        assert_eq!(table.descriptors(), [7, 20, 21, 30, 31, 32, 33, 34]);
         let least = Table { token: 0, state: 3, intake: 4, services: None, rest: None, colour: false, pumped: vec![] };
         assert_eq!(Table::decode(&least.encode()), Some(least));
     }

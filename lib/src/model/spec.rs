@@ -220,6 +220,8 @@ pub enum Log {
     Inherit,
     /// Each line bears the service's name.
     Prefix,
+    /// They don't go there: they are only kept, for `zei-ctl log`.
+    Ring,
 }
 
 /// How a service is known to be ready.

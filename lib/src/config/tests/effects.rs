@@ -86,6 +86,7 @@ pub(super) const ROWS: &[(&str, Change)] = &[
     ("json_logs: true", |s| s.json_logs = true),
     ("log: inherit", |s| s.log = Some(Log::Inherit)),
     ("log: stdout", |s| s.log = Some(Log::Inherit)),
+    ("log: ring", |s| s.log = Some(Log::Ring)),
     ("log: prefix", |s| s.log = Some(Log::Prefix)),
     ("log: prefix\n    stdout: null", |s| (s.log, s.stdout) = (Some(Log::Prefix), Output::Null)),
     ("log: null", |s| (s.stdout, s.stderr) = (Output::Null, Output::Null)),

@@ -100,6 +100,7 @@ fn encode_service(spec: &ServiceSpec, all: &[ServiceSpec], places: &[usize], env
         None => {}
         Some(Log::Inherit) => set("log", "inherit"),
         Some(Log::Prefix) => set("log", "prefix"),
+        Some(Log::Ring) => set("log", "ring"),
     }
     put(&mut section, "stdout", encode_output(&spec.stdout));
     put(&mut section, "stderr", encode_output(&spec.stderr));
@@ -412,6 +413,7 @@ impl<'a> Definition<'a> {
         match self.own.text("log")? {
             "inherit" => Some(Log::Inherit),
             "prefix" => Some(Log::Prefix),
+            "ring" => Some(Log::Ring),
             _ => None,
         }
     }

@@ -92,6 +92,7 @@ fn lacks_program(config: &Config) -> Vec<String> {
     let wish = |service: &ServiceSpec| match (&service.ready, service.log) {
         (Some(ReadyTest::Log(_)), _) => Some("ready: log"),
         (_, Some(Log::Prefix)) => Some("log: prefix"),
+        (_, Some(Log::Ring)) => Some("log: ring"),
         _ => None,
     };
     let says_nothing = |service: &ServiceSpec| service.log.is_none() && service.name != ServiceName::CMD;

@@ -51,6 +51,7 @@ impl Wanted {
         let pattern = definition.pattern().and_then(|pattern| pattern.to_str().ok()).map(str::to_owned);
         let format = match definition.log() {
             Some(Log::Prefix) => Format::Prefix,
+            Some(Log::Ring) => Format::Hidden,
             None if is_labelled => Format::Prefix,
             Some(Log::Inherit) | None => Format::Raw,
         };

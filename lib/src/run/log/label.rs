@@ -29,6 +29,8 @@ pub struct Label {
     head: Vec<u8>,
     /// What shows them obeys what stands in them.
     is_terminal: bool,
+    /// They are not shown at all.
+    is_hidden: bool,
 }
 
 /// The colours of names, by their numbers (ECMA-48, SGR): those that are read well on light and on dark.
@@ -38,16 +40,22 @@ impl Label {
     /// For a service; names are `width` wide. `colour`: which one of the colours, if any.
     pub fn new(format: Format, name: ServiceName, width: usize, colour: Option<usize>, is_terminal: bool) -> Label {
         let head = match (format, colour.and_then(|number| COLOURS.get(number % COLOURS.len()))) {
-            (Format::Raw, _) => String::new(),
+            (Format::Raw | Format::Hidden, _) => String::new(),
             (Format::Prefix, None) => format!("{name:width$} | "),
             (Format::Prefix, Some(colour)) => format!("\x1b[{colour}m{name:width$} |\x1b[0m "),
         };
-        Label { head: head.into_bytes(), is_terminal: is_terminal && format != Format::Raw }
+        let is_hidden = format == Format::Hidden;
+        Label { head: head.into_bytes(), is_terminal: is_terminal && format == Format::Prefix, is_hidden }
     }
 
     /// Whether something stands before each line, so that what has no end gets one.
     pub fn is_lines(&self) -> bool {
         !self.head.is_empty()
+    }
+
+    /// Whether lines are not shown at all.
+    pub fn is_hidden(&self) -> bool {
+        self.is_hidden
     }
 
     /// Writes text into `room`, as many lines as fit; of a line that is longer than [`PIECE`] a piece. `goes_on`: the text

@@ -86,7 +86,8 @@ impl Turn<'_> {
     /// Whether it has something that is not passed on, or a line that is still to be ended.
     pub fn waits(&self) -> bool {
         let is_ending = self.is_over && self.stream.label.is_lines();
-        self.held() > self.shown() || (is_ending && self.outlet.is_held_by(self.stream.slot, self.memory))
+        (self.held() > self.shown() && !self.stream.label.is_hidden())
+            || (is_ending && self.outlet.is_held_by(self.stream.slot, self.memory))
     }
 
     /// A line whose end won't come is kept as it is.
@@ -230,7 +231,8 @@ impl Turn<'_> {
 
     /// The line's end has not come.
     fn wait(&mut self) {
-        if self.held() <= self.shown() {
+        // What is not shown is not waited for either.
+        if self.held() <= self.shown() || self.stream.label.is_hidden() {
             (self.stream.due, self.stream.next) = (None, None);
             return;
         }
@@ -248,6 +250,11 @@ impl Turn<'_> {
 
     /// Passes on some of these bytes; `None`: none. `ends`: they end with a newline.
     fn write(&mut self, from: From, length: usize, ends: bool) -> Option<()> {
+        if self.stream.label.is_hidden() {
+            let done = self.pass(from, length, true);
+            self.memory.commit(&done);
+            return Some(());
+        }
         self.claim()?;
         let mut put = self.put(from, length);
         if put.taken == 0 {

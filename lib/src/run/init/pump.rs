@@ -210,7 +210,8 @@ impl LogPump {
         }
         let (stdout, stderr) = (wanted.stdout, wanted.stderr);
         let is_shared = stdout.is_some() && stderr.is_some() && (stdout == stderr || self.is_one);
-        let make = |side: Option<Side>| side.map(|_| logpipe::make()).transpose();
+        // Root's, as zei-log is when it opens them: it may have no right to open another user's.
+        let make = |side: Option<Side>| side.map(|_| elevation::as_root(logpipe::make)).transpose();
         let pipes = || Ok((make(stdout)?, make(stderr.filter(|_| !is_shared))?));
         let (stdout, stderr) = pipes().map_err(|errno| ("make a log pipe", errno))?;
         // The lowest number that is free is given: who gets one near the limit takes what others need more.

@@ -6,7 +6,7 @@
 //!     config, sys    level 3  YAML -> Config, every problem at once; the system calls, `unsafe` in sys/raw only
 //!       model        level 2  pure: a service's life, init's life, the dependency graph, users, run records
 //!         protocol   level 1  the wire formats that users see: control, status, last, boundary, notify
-//!           exit, schedule   level 0  the exit codes; cron expressions; signal and near are for their messages
+//!           exit, schedule, visible   level 0  the exit codes; cron expressions; what a terminal may get
 //!             calendar endpoint name near paths pattern signal text   level 0, using nothing
 //! ```
 //!
@@ -32,3 +32,4 @@ pub mod schedule;
 pub mod signal;
 pub mod sys;
 pub mod text;
+pub mod visible;

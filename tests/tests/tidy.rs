@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pattern", LEAVES),
     ("signal", LEAVES),
     ("text", LEAVES),
+    ("visible", &["text"]),
     ("exit", &["signal"]),
     ("schedule", &["calendar", "near"]),
     ("protocol", &["calendar", "name", "near", "paths", "signal", "text", "exit"]),
@@ -34,8 +35,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "endpoint", "name", "near", "paths", "pattern", "signal", "text", "exit", "schedule", "protocol", "model",
-            "config", "sys",
+            "endpoint", "name", "near", "paths", "pattern", "signal", "text", "visible", "exit", "schedule",
+            "protocol", "model", "config", "sys",
         ],
     ),
 ];
@@ -60,8 +61,10 @@ const BINS_MAY_USE: &[&str] = &[
 /// What the pure modules may not touch: the system, the clock, the environment.
 const IMPURE: &[&str] =
     &["nix", "libc", "std::fs", "std::env", "std::io", "std::net", "std::process", "std::thread", "std::time"];
-const PURE: &[&str] =
-    &["calendar", "endpoint", "pattern", "schedule", "name", "near", "signal", "text", "exit", "protocol", "model"];
+const PURE: &[&str] = &[
+    "calendar", "endpoint", "pattern", "schedule", "name", "near", "signal", "text", "visible", "exit", "protocol",
+    "model",
+];
 
 /// The longest Rust file, in lines.
 const LONGEST: usize = 500;

@@ -76,7 +76,7 @@ impl Pump {
         let stream = streams.get_mut(index)?;
         let (served, outlet) = (served.get_mut(stream.service)?, outlets.get_mut(stream.outlet)?);
         let is_over = *is_over;
-        Some(Turn { stream, served, outlet, memory, marks, intake, now, is_over, has_moved: false })
+        Some(Turn { stream, served, outlet, memory, marks, intake, now, is_over, taken: 0, has_moved: false })
     }
 
     /// The streams.

@@ -41,6 +41,8 @@ pub struct Turn<'p> {
     pub now: Time,
     /// Nothing more will come that is waited for.
     pub is_over: bool,
+    /// So many bytes of it are in the intake.
+    pub taken: usize,
     /// Something was taken out or passed on.
     pub has_moved: bool,
 }
@@ -122,6 +124,7 @@ impl Turn<'_> {
 
     /// What is in the intake is passed on, or held.
     pub fn take_in(&mut self, length: usize) {
+        self.taken = length;
         if self.held() > 0 {
             // The line that is held is made whole.
             let rest = self.intake.bytes(self.intake_done(), length);
@@ -152,10 +155,10 @@ impl Turn<'_> {
     /// Looks at what has not been inspected: for the line that makes the service ready, and to keep the last ones. So
     /// neither has to wait where nobody takes the container's output.
     fn inspect(&mut self, from: From) {
-        let Turn { stream, served, memory, marks, intake, .. } = self;
+        let Turn { stream, served, memory, marks, intake, taken, .. } = self;
         let window = match from {
             From::Held => memory.held(stream.slot),
-            From::Intake => intake.bytes(memory.intake().1, intake.length()),
+            From::Intake => intake.bytes(memory.intake().1, *taken),
         };
         let mut told = None;
         loop {
@@ -195,7 +198,7 @@ impl Turn<'_> {
         loop {
             let window = match from {
                 From::Held => self.memory.held(self.stream.slot).get(self.shown()..).unwrap_or_default(),
-                From::Intake => self.intake.bytes(self.intake_done(), self.intake.length()),
+                From::Intake => self.intake.bytes(self.intake_done(), self.taken),
             };
             let view = View { window, atomic: WINDOW, patience: self.patience(from) };
             let is_done = match step::next(&view, self.marks) {
@@ -289,10 +292,10 @@ impl Turn<'_> {
 
     /// The first bytes of what it has are about to be let go: what of them is the begin of a long line is kept as that.
     fn let_go(&mut self, from: From, length: usize) {
-        let Turn { stream, served, memory, intake, .. } = self;
+        let Turn { stream, served, memory, intake, taken, .. } = self;
         let window = match from {
             From::Held => memory.held(stream.slot),
-            From::Intake => intake.bytes(memory.intake().1, intake.length()),
+            From::Intake => intake.bytes(memory.intake().1, *taken),
         };
         if let Some(unkept) = window.get(stream.kept..length.max(stream.kept)) {
             served.lines(stream.side, unkept, true, stream.lines.run);
